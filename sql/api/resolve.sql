@@ -1,0 +1,217 @@
+-- What a login name or a mail address means: the one place that resolves.
+-- The functions for other servers (spapi.sql) and those of our own daemons
+-- call these, with their own rights and their own search_path.
+
+-- auth.parse_address splits an address at its '@' and folds ASCII letters.
+-- Both parts are null if it is no address. The grammar is that of Go's
+-- address.ParseAddress; a domain that is not ASCII is taken as it is, to be
+-- compared with the U-labels that Go has stored.
+create or replace function auth.parse_address(p_address text, out local_part text, out domain text)
+language plpgsql immutable strict parallel safe
+as $$
+declare
+  folded text := lower(p_address collate "C");
+begin
+  -- Atoms of RFC 5321 section 4.1.2 without '|', or of RFC 6531 section 3.3.
+  if folded !~ '^[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+(\.[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
+     or folded is not nfc normalized then
+    return;
+  end if;
+  local_part := split_part(folded, '@', 1);
+  domain := split_part(folded, '@', 2);
+  if octet_length(local_part) > 64
+     or (domain !~ '[^\u0001-\u007f]' and not (
+           domain ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
+           and domain !~ '[^.]{64}'
+           and octet_length(domain) <= 253
+           and octet_length(folded) <= 254)) then
+    local_part := null;
+    domain := null;
+  end if;
+end
+$$;
+
+-- auth.find_domain returns the domain of this name, be it in A-labels or in
+-- the U-labels that are stored; its id is null if there is none.
+create or replace function auth.find_domain(
+  p_name                    text,
+  out id                    bigint,
+  out name                  text,
+  out redirect_to           text,
+  out subaddress_separators text
+)
+language plpgsql stable parallel safe
+as $$
+declare
+  folded text := lower(p_name collate "C");
+begin
+  select d.id, d.name, d.redirect_to, d.subaddress_separators
+    into id, name, redirect_to, subaddress_separators
+    from auth.domains d
+   where d.name = folded;
+  if id is null and folded ~ '[^\u0001-\u007f]' then
+    select d.id, d.name, d.redirect_to, d.subaddress_separators
+      into id, name, redirect_to, subaddress_separators
+      from auth.domains d
+     where d.unicode_name = folded;
+  end if;
+end
+$$;
+
+-- auth.find_alias returns what an address means: its domain, and the alias that
+-- matches exactly or else, cut at a separator of sub-addresses, most of it. So
+-- 'a-b+c' is looked for as 'a-b+c', 'a-b', 'a'.
+--
+-- domain_id is null if the domain is unknown, alias_id if nothing matches. An
+-- extension that is blocked in one spelling ('a+b') is blocked in the other
+-- ('a-b'), unless that is an alias of its own.
+create or replace function auth.find_alias(
+  p_address           text,
+  out domain_id       bigint,
+  out domain_name     text,
+  out redirect_to     text,
+  out alias_id        bigint,
+  out user_id         uuid,
+  out mailing_list_id bigint,
+  out blocked         boolean
+)
+language plpgsql stable parallel safe
+as $$
+declare
+  wanted text;
+  domain text;
+  separators text;
+  cuts text[];
+begin
+  select p.local_part, p.domain into wanted, domain from auth.parse_address(p_address) p;
+  if domain is null then
+    return;
+  end if;
+  select d.id, d.name, d.redirect_to, d.subaddress_separators
+    into domain_id, domain_name, redirect_to, separators
+    from auth.find_domain(domain) d;
+  if domain_id is null then
+    return;
+  end if;
+
+  select a.id, a.user_id, a.mailing_list_id, a.blocked
+    into alias_id, user_id, mailing_list_id, blocked
+    from auth.aliases a
+   where a.domain_id = find_alias.domain_id and a.local_part = wanted;
+  if alias_id is not null or separators = '' or wanted = translate(wanted, separators, '') then
+    return;
+  end if;
+
+  cuts := array(
+    select left(wanted, n - 1)
+      from generate_series(2, length(wanted)) n
+     where strpos(separators, substr(wanted, n, 1)) > 0);
+  select m.id, m.user_id, m.mailing_list_id, m.blocked
+    into alias_id, user_id, mailing_list_id, blocked
+    from (select a.id, a.user_id, a.mailing_list_id, a.blocked, length(a.local_part) as matched, true as literally
+            from auth.aliases a
+           where a.domain_id = find_alias.domain_id and a.local_part = any (cuts)
+          union all
+          select a.id, a.user_id, a.mailing_list_id, a.blocked, length(a.local_part), false
+            from auth.aliases a
+           where a.domain_id = find_alias.domain_id and a.blocked
+             and translate(a.local_part, '-', '+') = any (
+                   array(select translate(c, '-', '+') from unnest(cuts || wanted) c))) m
+   order by m.matched desc, m.literally desc
+   limit 1;
+end
+$$;
+
+-- auth.primary_address returns the address of the mailbox that receives a
+-- user's mail, or null if the user is not active or has none.
+create or replace function auth.primary_address(p_user_id uuid)
+returns text
+language plpgsql stable parallel safe
+as $$
+begin
+  return (
+    select a.local_part || '@' || d.name
+      from auth.users u
+      join auth.aliases a on a.id = u.delivery_mailbox_id
+      join auth.domains d on d.id = a.domain_id
+     where u.id = p_user_id and u.active);
+end
+$$;
+
+-- auth.has_permission tells whether a user holds a permission, directly or
+-- through a group.
+create or replace function auth.has_permission(p_user_id uuid, p_permission_name text)
+returns boolean
+language plpgsql stable parallel safe
+as $$
+begin
+  return exists (
+    select from auth.permissions p
+     where p.permission_name = p_permission_name
+       and (exists (select from auth.user_permissions up
+                     where up.user_id = p_user_id and up.permission_id = p.id)
+         or exists (select from auth.group_members gm
+                      join auth.group_permissions gp on gp.group_id = gm.group_id
+                     where gm.user_id = p_user_id and gp.permission_id = p.id)));
+end
+$$;
+
+-- auth.crypt_verifies tells whether crypt(3) of Debian verifies this hash. Only
+-- such a hash may leave through SQL: an unusable password must not be one that
+-- a server compares in a way of its own.
+create or replace function auth.crypt_verifies(p_hash text)
+returns boolean
+language plpgsql immutable parallel safe
+as $$
+begin
+  return coalesce(p_hash ~ '^\$(5|6|2[aby]|y)\$[./0-9A-Za-z$=,]+$', false);
+end
+$$;
+
+-- auth.credentials returns the one password hash that a server may verify a
+-- login with, and the primary address of its user. No row means: refuse.
+--
+-- A login is an address of an active user, by alias or sub-address, or the name
+-- of a service user. p_permission null asks for none. A server that asks here
+-- knows neither client address nor, without a permission, the service: an app
+-- password that is limited to some is then refused, not trusted.
+create or replace function auth.credentials(p_login text, p_permission text)
+returns table (password text, primary_address text)
+language plpgsql stable parallel safe
+as $$
+declare
+  hash text;
+  owner uuid;
+  alias record;
+begin
+  if strpos(p_login, '@') > 0 then
+    select f.user_id, f.blocked, f.redirect_to into alias from auth.find_alias(p_login) f;
+    if alias.blocked or alias.redirect_to is not null then
+      return;
+    end if;
+    select u.id, u.password_hash into owner, hash from auth.users u where u.id = alias.user_id;
+  else
+    select s.user_id, coalesce(s.password_hash, ap.crypt_hash)
+      into owner, hash
+      from auth.service_users s
+      left join auth.app_passwords ap on ap.id = s.app_password_id
+     where s.username = lower(p_login collate "C")
+       and (s.app_password_id is null
+            or (ap.revoked_at is null
+                and (ap.expires_at is null or ap.expires_at > now())
+                and ap.networks is null
+                and (ap.services is null or p_permission = any (ap.services))));
+  end if;
+  if owner is null or not auth.crypt_verifies(hash) then
+    return;
+  end if;
+  if p_permission is not null and not auth.has_permission(owner, p_permission) then
+    return;
+  end if;
+  primary_address := auth.primary_address(owner);
+  password := hash;
+  if primary_address is not null then
+    return next;
+  end if;
+end
+$$;

@@ -1,0 +1,228 @@
+-- Users: the people who log in and receive mail.
+
+-- auth.find_user returns the user that an operator means by a UUID, an
+-- identifier, an address (exactly an alias), or the name of a service user; or
+-- null. An identifier is never mistaken for a service user: they share one
+-- namespace.
+create or replace function auth.find_user(p_selector text)
+returns uuid
+language plpgsql stable
+as $$
+declare
+  folded text := lower(p_selector collate "C");
+  answer uuid;
+begin
+  if folded ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    select u.id into answer from auth.users u where u.id = folded::uuid;
+  end if;
+  if answer is null then
+    select u.id into answer from auth.users u where u.identifier = folded;
+  end if;
+  if answer is null then
+    select a.user_id into answer
+      from auth.parse_address(folded) p
+      join auth.find_domain(p.domain) d on d.id is not null
+      join auth.aliases a on a.domain_id = d.id and a.local_part = p.local_part;
+  end if;
+  if answer is null then
+    select s.user_id into answer from auth.service_users s where s.username = folded;
+  end if;
+  return answer;
+end
+$$;
+
+-- api.create_user makes a user who has no mailbox yet.
+--
+-- outcome: ok, exists (a user has the identifier), taken (a service user has).
+create or replace function api.create_user(
+  p_identifier    text,
+  p_full_name     text,
+  p_password_hash text,     -- null: no password
+  p_staff         boolean,
+  out outcome     text,
+  out user_id     uuid
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  made auth.users;
+begin
+  insert into auth.login_names (name, kind) values (p_identifier, 'user') on conflict do nothing;
+  if not found then
+    outcome := case (select n.kind from auth.login_names n where n.name = p_identifier)
+                 when 'user' then 'exists' else 'taken' end;
+    return;
+  end if;
+  insert into auth.users (identifier, full_name, password_hash, staff)
+  values (p_identifier, p_full_name, p_password_hash, p_staff)
+  returning * into made;
+
+  perform auth.record('user.create', made.identifier, null, to_jsonb(made));
+  outcome := 'ok';
+  user_id := made.id;
+end
+$$;
+
+-- api.find_users returns users by identifier: those that any of p_selectors
+-- means (null: all), one row for each selector, with nulls if it means nobody.
+-- p_contains is looked for in identifiers and names.
+create or replace function api.find_users(
+  p_selectors text[],
+  p_contains  text,
+  p_active    boolean  -- null: both
+)
+returns table (selector text, id uuid, identifier text, full_name text, delivery_mailbox text, active boolean, staff boolean)
+language plpgsql stable security definer set search_path = auth, pg_temp
+as $$
+begin
+  return query
+    select w.selector, u.id, u.identifier, u.full_name,
+           a.local_part || '@' || d.name, u.active, u.staff
+      from (select s as selector, auth.find_user(s) as user_id from unnest(p_selectors) s
+            union all
+            select null, all_users.id from auth.users all_users where p_selectors is null) w
+      left join auth.users u on u.id = w.user_id
+      left join auth.aliases a on a.id = u.delivery_mailbox_id
+      left join auth.domains d on d.id = a.domain_id
+     where (p_contains is null
+            or strpos(lower(u.identifier), lower(p_contains)) > 0
+            or strpos(lower(u.full_name), lower(p_contains)) > 0)
+       and (p_active is null or u.active is null or u.active = p_active)
+     order by u.identifier collate "C";
+end
+$$;
+
+-- api.edit_users changes what is not null, for all of these users or for none.
+--
+-- outcome: ok; gone (one of the users, user_id, is no longer there); exists or
+-- taken, as api.create_user has them.
+create or replace function api.edit_users(
+  p_user_ids      uuid[],
+  p_identifier    text,     -- for one user only
+  p_full_name     text,
+  p_password_hash text,
+  p_staff         boolean,
+  p_active        boolean,
+  out outcome     text,
+  out user_id     uuid
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  was auth.users;
+  made auth.users;
+  owner text;
+begin
+  -- Who edits several locks them in one order.
+  perform from auth.users u where u.id = any (p_user_ids) order by u.id for update;
+  select i into user_id from unnest(p_user_ids) i
+   where not exists (select from auth.users u where u.id = i) limit 1;
+  if user_id is not null then
+    outcome := 'gone';
+    return;
+  end if;
+  if p_identifier is not null then
+    select n.kind into owner
+      from auth.login_names n
+     where n.name = p_identifier
+       and not exists (select from auth.users u where u.identifier = n.name and u.id = any (p_user_ids));
+    if owner is not null then
+      outcome := case owner when 'user' then 'exists' else 'taken' end;
+      return;
+    end if;
+  end if;
+
+  for was in select u.* from auth.users u where u.id = any (p_user_ids) loop
+    if p_identifier is not null then
+      -- users.identifier follows (on update cascade).
+      update auth.login_names n set name = p_identifier where n.name = was.identifier;
+    end if;
+    update auth.users u
+       set full_name     = coalesce(p_full_name, u.full_name),
+           password_hash = coalesce(p_password_hash, u.password_hash),
+           staff         = coalesce(p_staff, u.staff),
+           active        = coalesce(p_active, u.active)
+     where u.id = was.id
+    returning * into made;
+    if made is distinct from was then
+      perform auth.record('user.edit', was.identifier, to_jsonb(was), to_jsonb(made));
+    end if;
+  end loop;
+  outcome := 'ok';
+end
+$$;
+
+-- api.set_delivery_mailbox makes one of a user's own aliases the mailbox that
+-- receives their mail; its address is what the user is known by.
+--
+-- outcome: ok, gone (the user is), unknown_alias, not_own.
+create or replace function api.set_delivery_mailbox(
+  p_user_id   uuid,
+  p_address   text,
+  out outcome text
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  was auth.users;
+  made auth.users;
+  mailbox auth.aliases;
+begin
+  select u.* into was from auth.users u where u.id = p_user_id for update;
+  select a.* into mailbox
+    from auth.parse_address(p_address) p
+    join auth.find_domain(p.domain) d on d.id is not null
+    join auth.aliases a on a.domain_id = d.id and a.local_part = p.local_part
+     for share of a;
+
+  outcome := case
+    when was.id is null                         then 'gone'
+    when mailbox.id is null                     then 'unknown_alias'
+    when mailbox.user_id is distinct from was.id then 'not_own'
+    else 'ok'
+  end;
+  if outcome <> 'ok' then
+    return;
+  end if;
+
+  update auth.users u set delivery_mailbox_id = mailbox.id where u.id = was.id returning * into made;
+  if made is distinct from was then
+    perform auth.record('user.set_delivery_mailbox', was.identifier, to_jsonb(was), to_jsonb(made));
+  end if;
+end
+$$;
+
+-- api.remove_users removes users with everything that is theirs: aliases,
+-- service users, app passwords, agent tokens, memberships and permissions.
+-- Their mailing lists stay, without an owner. It returns what each had; a user
+-- that was gone already has no row. With p_dry_run it only says.
+create or replace function api.remove_users(p_user_ids uuid[], p_dry_run boolean)
+returns table (user_id uuid, identifier text, aliases bigint, service_users bigint, app_passwords bigint, mailing_lists bigint)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  was auth.users;
+begin
+  perform from auth.users u where u.id = any (p_user_ids) order by u.id for update;
+  for was in select u.* from auth.users u where u.id = any (p_user_ids) order by u.identifier loop
+    user_id := was.id;
+    identifier := was.identifier;
+    aliases := (select count(*) from auth.aliases a where a.user_id = was.id);
+    service_users := (select count(*) from auth.service_users s where s.user_id = was.id);
+    app_passwords := (select count(*) from auth.app_passwords ap where ap.user_id = was.id);
+    mailing_lists := (select count(*) from auth.mailing_lists m where m.owner_id = was.id);
+    if not p_dry_run then
+      perform auth.record('user.remove', was.identifier,
+        to_jsonb(was) || jsonb_build_object(
+          'aliases', (select jsonb_agg(a.local_part || '@' || d.name)
+                        from auth.aliases a join auth.domains d on d.id = a.domain_id where a.user_id = was.id),
+          'service_users', (select jsonb_agg(s.username) from auth.service_users s where s.user_id = was.id)),
+        null);
+      -- Names take their users and service users along (on delete cascade).
+      delete from auth.login_names n using auth.service_users s where s.user_id = was.id and n.name = s.username;
+      delete from auth.login_names n where n.name = was.identifier;
+    end if;
+    return next;
+  end loop;
+end
+$$;

@@ -1,0 +1,38 @@
+-- Who may do what. Tables belong to authserver_owner and nobody else reads or
+-- writes them; everybody works through functions.
+--
+-- The servers that call the functions of spapi.sql get EXECUTE on each of them
+-- from `authserver spapi grant LOGIN`, directly: a login that does not inherit
+-- would get nothing through a group role.
+
+-- schema auth: authserver_spapi reads these columns, writes the last use of an
+-- app password, and calls these private functions.
+grant usage on schema auth to authserver_spapi;
+grant select (id, name, unicode_name, redirect_to, subaddress_separators)
+                                                                on auth.domains                to authserver_spapi;
+grant select (id, local_part, domain_id, user_id, mailing_list_id, blocked)
+                                                                on auth.aliases                to authserver_spapi;
+grant select (mailing_list_id, address, position)               on auth.mailing_list_addresses to authserver_spapi;
+grant select (id, password_hash, delivery_mailbox_id, active)   on auth.users                  to authserver_spapi;
+grant select (user_id, username, password_hash, app_password_id) on auth.service_users         to authserver_spapi;
+grant select (id, user_id, secret_hash, crypt_hash, services, networks, expires_at, revoked_at, last_used_at)
+                                                                on auth.app_passwords          to authserver_spapi;
+grant update (last_used_at, last_used_service, last_used_from)  on auth.app_passwords          to authserver_spapi;
+grant select (id, permission_name)                              on auth.permissions            to authserver_spapi;
+grant select (user_id, permission_id)                           on auth.user_permissions       to authserver_spapi;
+grant select (user_id, group_id)                                on auth.group_members          to authserver_spapi;
+grant select (group_id, permission_id)                          on auth.group_permissions      to authserver_spapi;
+grant execute on function
+  auth.parse_address(text),
+  auth.find_domain(text),
+  auth.find_alias(text),
+  auth.primary_address(uuid),
+  auth.has_permission(uuid, text),
+  auth.crypt_verifies(text),
+  auth.credentials(text, text)
+  to authserver_spapi;
+
+-- schema api: the command line calls all of it, each daemon its own part.
+grant usage on schema api to authserver_admin, authserver_web, authserver_dkimsigner, authserver_mailforwarder;
+grant execute on all functions in schema api to authserver_admin;
+grant execute on function api.schema_version() to authserver_web, authserver_dkimsigner, authserver_mailforwarder;
