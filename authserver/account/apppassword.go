@@ -14,9 +14,9 @@ import (
 
 // An AppPassword is a generated password for one device or program:
 //
-//	apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7y4g
-//	^ ^      ^                          ^
-//	| id     secret                     check
+//	apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj
+//	| |      |                            |
+//	| id     secret                       check
 //	"ap"
 //
 // Its canonical text is 36 characters of Crockford's base32 in lower case: the

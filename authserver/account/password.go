@@ -59,7 +59,8 @@ const Unusable = "!"
 type Profile string
 
 const (
-	// Standard is yescrypt: memory-hard, and verified by crypt(3) of Debian.
+	// Standard is yescrypt: memory-hard, and verified by crypt(3) of Debian. The
+	// zero Profile means the same.
 	Standard Profile = "standard"
 	// Portable is bcrypt, for when servers on OpenBSD or with musl read the
 	// hashes.
@@ -152,14 +153,11 @@ func Hash(ctx context.Context, password string, p Profile) (string, error) {
 
 	var hasher algorithm.Hash
 	var err error
-	switch p {
-	case Standard:
+	if p == Portable {
+		hasher, err = bcrypt.New(bcrypt.WithCost(bcryptCost))
+	} else {
 		hasher, err = scrypt.New(scrypt.WithVariant(scrypt.VariantYescrypt),
 			scrypt.WithLN(yescryptLogN), scrypt.WithR(yescryptR), scrypt.WithP(1))
-	case Portable:
-		hasher, err = bcrypt.New(bcrypt.WithCost(bcryptCost))
-	default:
-		err = fmt.Errorf("no such profile: %q", string(p))
 	}
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
@@ -177,8 +175,8 @@ func Hash(ctx context.Context, password string, p Profile) (string, error) {
 }
 
 // Verify reports whether password is the one behind the stored hash, and, if
-// so, whether the hash is of another kind than p asks for and should be
-// replaced.
+// so, whether the hash is not as Hash makes it for p and should be replaced by
+// that of the same password.
 //
 // It verifies $5$, $6$, $2a$, $2b$, $2y$, $y$, $argon2id$, Django's
 // pbkdf2_sha256$ and {SSHA}. An empty or unusable hash matches no password,
@@ -212,7 +210,8 @@ func Verify(ctx context.Context, stored, password string, p Profile) (ok, needsR
 	if err != nil {
 		return false, false, fmt.Errorf("verify password: %w", err)
 	}
-	return ok, ok && !p.made(stored), nil
+	needsRehash = ok && !p.made(stored) && CheckPassword(password, p) == nil
+	return ok, needsRehash, nil
 }
 
 // CryptVerifiable reports whether the stored hash may leave through SQL: it is
@@ -277,7 +276,7 @@ const maxHash = 512
 var (
 	shaCryptHash = regexp.MustCompile(`^\$[56]\$(?:rounds=([1-9][0-9]{3,8})\$)?[./0-9A-Za-z]{0,16}\$([./0-9A-Za-z]+)$`)
 	bcryptHash   = regexp.MustCompile(`^\$2[aby]\$([0-3][0-9])\$[./0-9A-Za-z]{53}$`)
-	yescryptHash = regexp.MustCompile(`^\$y\$j([./0-9A-Za-z])([./0-9A-Za-z])\$([./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}$`)
+	yescryptHash = regexp.MustCompile(`^\$y\$j([./0-9A-Za-z])([./0-9A-Za-z])\$[./0-9A-Za-z]{0,86}\$[./0-9A-Za-z]{43}$`)
 	argon2Hash   = regexp.MustCompile(`^\$argon2id\$v=19\$m=([1-9][0-9]{0,9}),t=([1-9][0-9]{0,9}),p=([1-9][0-9]{0,7})\$[+/0-9A-Za-z]{11,86}\$[+/0-9A-Za-z]{22,86}$`)
 	pbkdf2Hash   = regexp.MustCompile(`^pbkdf2_sha256\$([1-9][0-9]{0,9})\$([^$]{1,128})\$([+/0-9A-Za-z]{43}=)$`)
 	sshaHash     = regexp.MustCompile(`^\{SSHA\}([+/0-9A-Za-z]{28,}={0,2})$`)
@@ -295,7 +294,7 @@ func parse(stored string) (hash, error) {
 		return parseBcrypt(stored, m[1])
 	}
 	if m := yescryptHash.FindStringSubmatch(stored); m != nil {
-		return parseYescrypt(stored, m[1][0], m[2][0], m[3])
+		return parseYescrypt(stored, m[1][0], m[2][0])
 	}
 	if m := argon2Hash.FindStringSubmatch(stored); m != nil {
 		return parseArgon2(stored, m[1], m[2], m[3])
@@ -340,7 +339,7 @@ func parseBcrypt(stored, cost string) (hash, error) {
 	return decoded(bcrypt.Decode(stored))
 }
 
-func parseYescrypt(stored string, logN, r byte, salt string) (hash, error) {
+func parseYescrypt(stored string, logN, r byte) (hash, error) {
 	const digits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	n, block := strings.IndexByte(digits, logN)+1, strings.IndexByte(digits, r)+1
 	// What crypt_gensalt(3) makes. Beyond, the format needs more than one
@@ -354,7 +353,7 @@ func parseYescrypt(stored string, logN, r byte, salt string) (hash, error) {
 	digest, err := scrypt.Decode(stored)
 	// go-crypt reads a salt or key that is not whole bytes as no bytes at all;
 	// crypt(3) refuses it.
-	if err == nil && (len(digest.Key()) != 32 || len(digest.Salt()) != len(salt)*6/8) {
+	if err == nil && (len(digest.Key()) != 32 || digest.Salt() == nil) {
 		return hash{}, ErrUnsupportedHash
 	}
 	return decoded(digest, err)
