@@ -36,10 +36,13 @@ func ParseLoginName(s string) (string, error) {
 			return "", fmt.Errorf("login name has the character %q", r)
 		}
 	}
+	// Folding can undo normalization: some small letters with an accent are a
+	// character of their own where the capital is not.
+	s = strings.Map(foldASCII, s)
 	if !norm.NFC.IsNormalString(s) {
 		return "", errors.New("login name is not in Unicode normalization form NFC")
 	}
-	return strings.Map(foldASCII, s), nil
+	return s, nil
 }
 
 // ParseName returns a name for people to read, of a group, a list or a person:

@@ -43,6 +43,7 @@ func TestParseLoginName(t *testing.T) {
 		"a slash":                        {"../alice", ""},
 		"half a character":               {"alic\xc3", ""},
 		"a letter with a loose accent":   {"e\u0301mile", ""},
+		"folding undoes normalization":   {"H\u0331", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -85,6 +86,7 @@ func TestParseName(t *testing.T) {
 func FuzzParseLoginName(f *testing.F) {
 	f.Add("Alice")
 	f.Add("e\u0301")
+	f.Add("H\u0331")
 	f.Fuzz(func(t *testing.T, in string) {
 		name, err := ParseLoginName(in)
 		if err != nil {

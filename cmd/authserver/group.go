@@ -88,7 +88,7 @@ func groupRemoveCommand(db *database) *cli.Command {
 
 // createGroup calls api.create_group.
 func createGroup(ctx context.Context, conn *pgx.Conn, name string) error {
-	outcome, err := queryOne[string](ctx, conn, `select outcome from api.create_group($1)`, name)
+	outcome, err := queryValue[string](ctx, conn, `select outcome from api.create_group($1)`, name)
 	if err != nil {
 		return fmt.Errorf("create group: %w", err)
 	}
@@ -139,7 +139,7 @@ func findGroup(ctx context.Context, conn *pgx.Conn, selector string) ([]groupLos
 
 // removeGroup calls api.remove_group.
 func removeGroup(ctx context.Context, conn *pgx.Conn, selector string) error {
-	outcome, err := queryOne[string](ctx, conn, `select outcome from api.remove_group($1)`, selector)
+	outcome, err := queryValue[string](ctx, conn, `select outcome from api.remove_group($1)`, selector)
 	if err != nil {
 		return fmt.Errorf("remove group: %w", err)
 	}

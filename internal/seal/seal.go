@@ -102,7 +102,8 @@ type Key struct {
 }
 
 func newKey(p Purpose, material [keyLen]byte) Key {
-	return Key{p, material, [idLen]byte(digest("id", p, material)[:idLen])}
+	id := digest("id", p, material)
+	return Key{p, material, [idLen]byte(id[:idLen])}
 }
 
 // digest hashes a key for something that is not secret.

@@ -31,6 +31,33 @@ begin
 end
 $$;
 
+-- auth.claim_login_name makes a name the caller's, who then refers to it in
+-- the same transaction. Of two who claim it at once, the second waits for the
+-- first.
+--
+-- It returns ok, exists (one of the same kind has it), taken (one of the other
+-- kind).
+create or replace function auth.claim_login_name(p_name text, p_kind text)
+returns text
+language plpgsql
+as $$
+declare
+  holder text;
+begin
+  loop
+    insert into auth.login_names (name, kind) values (p_name, p_kind) on conflict do nothing;
+    if found then
+      return 'ok';
+    end if;
+    select n.kind into holder from auth.login_names n where n.name = p_name;
+    if found then
+      return case holder when p_kind then 'exists' else 'taken' end;
+    end if;
+    -- Whoever had it let it go in between.
+  end loop;
+end
+$$;
+
 -- api.create_user makes a user who has no mailbox yet.
 --
 -- outcome: ok, exists (a user has the identifier), taken (a service user has).
@@ -47,10 +74,8 @@ as $$
 declare
   made auth.users;
 begin
-  insert into auth.login_names (name, kind) values (p_identifier, 'user') on conflict do nothing;
-  if not found then
-    outcome := case (select n.kind from auth.login_names n where n.name = p_identifier)
-                 when 'user' then 'exists' else 'taken' end;
+  outcome := auth.claim_login_name(p_identifier, 'user');
+  if outcome <> 'ok' then
     return;
   end if;
   insert into auth.users (identifier, full_name, password_hash, staff)
@@ -58,14 +83,14 @@ begin
   returning * into made;
 
   perform auth.record('user.create', made.identifier, null, to_jsonb(made));
-  outcome := 'ok';
   user_id := made.id;
 end
 $$;
 
 -- api.find_users returns users by identifier: those that any of p_selectors
 -- means (null: all), one row for each selector, with nulls if it means nobody.
--- p_contains is looked for in identifiers and names.
+-- p_contains is looked for in identifiers and names; it and p_active leave out
+-- users, never a selector that means nobody.
 create or replace function api.find_users(
   p_selectors text[],
   p_contains  text,
@@ -84,36 +109,37 @@ begin
       left join auth.users u on u.id = w.user_id
       left join auth.aliases a on a.id = u.delivery_mailbox_id
       left join auth.domains d on d.id = a.domain_id
-     where (p_contains is null
+     where (p_contains is null or u.id is null
             or strpos(lower(u.identifier), lower(p_contains)) > 0
             or strpos(lower(u.full_name), lower(p_contains)) > 0)
-       and (p_active is null or u.active is null or u.active = p_active)
-     order by u.identifier collate "C";
+       and (p_active is null or u.id is null or u.active = p_active)
+     order by u.identifier collate "C", w.selector;
 end
 $$;
 
 -- api.edit_users changes what is not null, for all of these users or for none.
 --
--- outcome: ok; gone (one of the users, user_id, is no longer there); exists or
--- taken, as api.create_user has them.
+-- outcome: ok; gone (one of the users, user_id, is no longer there); several (a
+-- new identifier is for one user); exists or taken, as api.create_user has
+-- them.
 create or replace function api.edit_users(
-  p_user_ids      uuid[],
-  p_identifier    text,     -- for one user only
-  p_full_name     text,
-  p_password_hash text,
-  p_staff         boolean,
-  p_active        boolean,
-  out outcome     text,
-  out user_id     uuid
+  p_user_ids        uuid[],
+  p_identifier      text,     -- for one user only
+  p_full_name       text,
+  p_password_hash   text,
+  p_remove_password boolean,  -- true: nobody can log in with a password, whatever p_password_hash is
+  p_staff           boolean,
+  p_active          boolean,
+  out outcome       text,
+  out user_id       uuid
 )
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   was auth.users;
   made auth.users;
-  owner text;
 begin
-  -- Who edits several locks them in one order.
+  -- Who edits several locks them in one order; users come before their names.
   perform from auth.users u where u.id = any (p_user_ids) order by u.id for update;
   select i into user_id from unnest(p_user_ids) i
    where not exists (select from auth.users u where u.id = i) limit 1;
@@ -121,29 +147,32 @@ begin
     outcome := 'gone';
     return;
   end if;
+
   if p_identifier is not null then
-    select n.kind into owner
-      from auth.login_names n
-     where n.name = p_identifier
-       and not exists (select from auth.users u where u.identifier = n.name and u.id = any (p_user_ids));
-    if owner is not null then
-      outcome := case owner when 'user' then 'exists' else 'taken' end;
+    if (select count(distinct i) from unnest(p_user_ids) i) > 1 then
+      outcome := 'several';
       return;
+    end if;
+    if not exists (select from auth.users u where u.id = any (p_user_ids) and u.identifier = p_identifier) then
+      outcome := auth.claim_login_name(p_identifier, 'user');
+      if outcome <> 'ok' then
+        return;
+      end if;
     end if;
   end if;
 
-  for was in select u.* from auth.users u where u.id = any (p_user_ids) loop
-    if p_identifier is not null then
-      -- users.identifier follows (on update cascade).
-      update auth.login_names n set name = p_identifier where n.name = was.identifier;
-    end if;
+  for was in select u.* from auth.users u where u.id = any (p_user_ids) order by u.id loop
     update auth.users u
-       set full_name     = coalesce(p_full_name, u.full_name),
-           password_hash = coalesce(p_password_hash, u.password_hash),
+       set identifier    = coalesce(p_identifier, u.identifier),
+           full_name     = coalesce(p_full_name, u.full_name),
+           password_hash = case when p_remove_password then null else coalesce(p_password_hash, u.password_hash) end,
            staff         = coalesce(p_staff, u.staff),
            active        = coalesce(p_active, u.active)
      where u.id = was.id
     returning * into made;
+    if made.identifier <> was.identifier then
+      delete from auth.login_names n where n.name = was.identifier;
+    end if;
     if made is distinct from was then
       perform auth.record('user.edit', was.identifier, to_jsonb(was), to_jsonb(made));
     end if;
@@ -197,26 +226,49 @@ $$;
 -- Their mailing lists stay, without an owner. It returns what each had; a user
 -- that was gone already has no row. With p_dry_run it only says.
 create or replace function api.remove_users(p_user_ids uuid[], p_dry_run boolean)
-returns table (user_id uuid, identifier text, aliases bigint, service_users bigint, app_passwords bigint, mailing_lists bigint)
+returns table (
+  user_id       uuid,
+  identifier    text,
+  full_name     text,
+  aliases       text[],
+  service_users text[],
+  app_passwords bigint,
+  agent_tokens  bigint,
+  mailing_lists text[]
+)
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   was auth.users;
 begin
   perform from auth.users u where u.id = any (p_user_ids) order by u.id for update;
-  for was in select u.* from auth.users u where u.id = any (p_user_ids) order by u.identifier loop
+  for was in select u.* from auth.users u where u.id = any (p_user_ids) order by u.identifier collate "C" loop
     user_id := was.id;
     identifier := was.identifier;
-    aliases := (select count(*) from auth.aliases a where a.user_id = was.id);
-    service_users := (select count(*) from auth.service_users s where s.user_id = was.id);
+    full_name := was.full_name;
+    aliases := array(
+      select a.local_part || '@' || d.name
+        from auth.aliases a join auth.domains d on d.id = a.domain_id
+       where a.user_id = was.id
+       order by a.id is not distinct from was.delivery_mailbox_id desc, d.name collate "C", a.local_part collate "C");
+    service_users := array(
+      select s.username from auth.service_users s where s.user_id = was.id order by s.username collate "C");
     app_passwords := (select count(*) from auth.app_passwords ap where ap.user_id = was.id);
-    mailing_lists := (select count(*) from auth.mailing_lists m where m.owner_id = was.id);
+    agent_tokens := (select count(*) from auth.email_agent_tokens t where t.creator_id = was.id);
+    mailing_lists := array(
+      select m.name from auth.mailing_lists m where m.owner_id = was.id order by m.name collate "C", m.id);
     if not p_dry_run then
       perform auth.record('user.remove', was.identifier,
         to_jsonb(was) || jsonb_build_object(
-          'aliases', (select jsonb_agg(a.local_part || '@' || d.name)
-                        from auth.aliases a join auth.domains d on d.id = a.domain_id where a.user_id = was.id),
-          'service_users', (select jsonb_agg(s.username) from auth.service_users s where s.user_id = was.id)),
+          'aliases', aliases, 'service_users', service_users, 'mailing_lists', mailing_lists,
+          'app_passwords', array(select ap.id from auth.app_passwords ap where ap.user_id = was.id order by ap.id),
+          'agent_tokens', agent_tokens,
+          'groups', array(select g.name
+                            from auth.group_members gm join auth.groups g on g.id = gm.group_id
+                           where gm.user_id = was.id order by g.name collate "C"),
+          'permissions', array(select p.permission_name
+                                 from auth.user_permissions up join auth.permissions p on p.id = up.permission_id
+                                where up.user_id = was.id order by p.permission_name collate "C")),
         null);
       -- Names take their users and service users along (on delete cascade).
       delete from auth.login_names n using auth.service_users s where s.user_id = was.id and n.name = s.username;

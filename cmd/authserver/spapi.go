@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"authbridge/internal/command"
+	"authbridge/sql"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/urfave/cli/v2"
+)
+
+func spapiCommand(db *database) *cli.Command {
+	return &cli.Command{
+		Name:  "spapi",
+		Usage: "the stored-procedure API that Dovecot, OpenSMTPD and Postfix call",
+		Subcommands: []*cli.Command{
+			spapiInstallCommand(db),
+			spapiCheckCommand(db),
+			spapiGrantCommand(db),
+			spapiRevokeCommand(db),
+		},
+	}
+}
+
+func spapiInstallCommand(db *database) *cli.Command {
+	var takeOver bool
+	var grant cli.StringSlice
+	return &cli.Command{
+		Name:  "install",
+		Usage: "put the functions into schema public, or replace ours in place",
+		Description: "Grants stay as they are. A database that holds the functions of the Python authserver is refused; --take-over " +
+			"replaces those, keeps the grants that name a login, and adds those of --grant, in one transaction. Uses --database-owner.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "take-over", Usage: "drop the functions of the Python authserver", Destination: &takeOver},
+			&cli.StringSliceFlag{Name: "grant", Usage: "with --take-over: let `LOGIN` call the functions, too; may be repeated", Destination: &grant},
+		},
+		Action: func(c *cli.Context) error {
+			if len(grant.Value()) > 0 && !takeOver {
+				return command.Usagef("--grant goes with --take-over; otherwise use authserver spapi grant")
+			}
+			return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
+				if takeOver {
+					consumers, err := sql.TakeOverSPAPI(ctx, conn, grant.Value())
+					if err != nil {
+						return err
+					}
+					fmt.Fprintf(c.App.ErrWriter, "SPAPI is installed. Logins with access: %s\n", strings.Join(consumers, ", "))
+					return nil
+				}
+				var foreign *sql.ForeignSPAPIError
+				err := sql.InstallSPAPI(ctx, conn)
+				if errors.As(err, &foreign) {
+					return fmt.Errorf("%w; authserver spapi install --take-over --grant LOGIN replaces them", err)
+				}
+				return err
+			})
+		},
+	}
+}
+
+func spapiCheckCommand(db *database) *cli.Command {
+	var installed bool
+	var login string
+	return &cli.Command{
+		Name:        "check",
+		Usage:       "tell whether the functions are installed, or whether a login may call them",
+		Description: "Exit code 0 means yes, 1 means no.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "installed", Usage: "are all functions there, and ours?", Destination: &installed},
+			&cli.StringFlag{Name: "grant", Usage: "may `LOGIN` call them all?", Destination: &login},
+		},
+		Action: func(c *cli.Context) error {
+			if installed == (login != "") {
+				return command.Usagef("give either --installed or --grant LOGIN")
+			}
+			return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
+				if installed {
+					yes, err := sql.SPAPIInstalled(ctx, conn)
+					return answer(c, yes, err, "SPAPI is installed.", "SPAPI is NOT installed.")
+				}
+				yes, err := sql.SPAPIGranted(ctx, conn, login)
+				return answer(c, yes, err,
+					fmt.Sprintf("User %s has access to the stored procedure API.", login),
+					fmt.Sprintf("User %s does NOT have access to the stored procedure API.", login))
+			})
+		},
+	}
+}
+
+// answer writes the sentence for yes or no to stderr; no exits with Failed.
+func answer(c *cli.Context, is bool, err error, yes, no string) error {
+	if err != nil {
+		return err
+	}
+	if !is {
+		fmt.Fprintln(c.App.ErrWriter, command.OneLine(no))
+		return command.Exit(command.Failed, nil)
+	}
+	fmt.Fprintln(c.App.ErrWriter, command.OneLine(yes))
+	return nil
+}
+
+func spapiGrantCommand(db *database) *cli.Command {
+	return spapiChangeCommand(db, "grant", "let logins call the functions", "now has access", sql.GrantSPAPI)
+}
+
+func spapiRevokeCommand(db *database) *cli.Command {
+	return spapiChangeCommand(db, "revoke", "take that back", "no longer has access", sql.RevokeSPAPI)
+}
+
+func spapiChangeCommand(db *database, name, usage, done string, change func(context.Context, *pgx.Conn, []string) error) *cli.Command {
+	return &cli.Command{
+		Name:        name,
+		Usage:       usage,
+		Description: "All of the logins, or none. Uses --database-owner.",
+		ArgsUsage:   "LOGIN...",
+		Action: func(c *cli.Context) error {
+			logins := c.Args().Slice()
+			return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
+				if err := change(ctx, conn, logins); err != nil {
+					return err
+				}
+				for _, login := range logins {
+					fmt.Fprintf(c.App.ErrWriter, "User %s %s to the stored procedure API.\n", command.OneLine(login), done)
+				}
+				return nil
+			})
+		},
+	}
+}

@@ -1,0 +1,53 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// querier is a connection, a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// WarnIfOwner logs a warning if the login could act as the owner of the
+// database, and so past all that the roles are for.
+func WarnIfOwner(ctx context.Context, db querier) error {
+	var login string
+	var owner bool
+	err := db.QueryRow(ctx, `
+		select session_user,
+		       exists (select from pg_catalog.pg_roles r
+		                where r.rolname = 'authserver_owner'
+		                  and pg_catalog.pg_has_role(session_user, r.oid, 'member'))`).Scan(&login, &owner)
+	if err != nil {
+		return fmt.Errorf("roles of the database login: %w", err)
+	}
+	if owner {
+		slog.WarnContext(ctx, "the database login may act as authserver_owner; use one that may not", "login", login)
+	}
+	return nil
+}
+
+// CheckVersion returns an error that says what to run if the database is not
+// at schema version want.
+func CheckVersion(ctx context.Context, db querier, want int) error {
+	var version int
+	err := db.QueryRow(ctx, `select api.schema_version()`).Scan(&version)
+	switch sqlState(err) {
+	case "3F000", "42883", "42501": // no schema, no function, no privilege
+		return &oneLine{"database is not set up, or not for this login: run authserver db init and authserver migrate", err}
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("schema version: %w", err)
+	case version < want:
+		return fmt.Errorf("database is at version %d, this program needs %d: run authserver migrate", version, want)
+	case version > want:
+		return fmt.Errorf("database is at version %d, newer than this program (%d)", version, want)
+	}
+	return nil
+}

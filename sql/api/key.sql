@@ -1,0 +1,255 @@
+-- Private keys of domains, sealed outside of the database.
+--
+-- A sealed key opens for its own row only: its seal names the purpose and
+-- 'auth.keys:<domain>:<SHA-256 of public_key, in hex>'. All of that is known
+-- before the row is, and none of it changes afterwards; id and selector do.
+
+-- auth.key_name returns what a key is called in messages.
+create or replace function auth.key_name(p_key auth.keys)
+returns text
+language plpgsql immutable
+as $$
+begin
+  return p_key.purpose || ' ' || coalesce(p_key.selector, p_key.kid) || ' (' || p_key.algorithm || ', ' || p_key.state || ')';
+end
+$$;
+
+-- auth.add_keys gives a domain, whose row the caller has locked, new keys that
+-- sign from now on. p_keys is an array of objects: purpose, algorithm, selector
+-- (dkim) or kid (jwt), sealed_by, and in base64 public_key and sealed_key. Null
+-- adds none.
+--
+-- Two keys of one purpose and algorithm cannot both sign, and two cannot have
+-- one selector or kid. With p_replace the old one is retired, or removed if
+-- the new one has its selector; otherwise the outcome is key_exists and detail
+-- says which.
+create or replace function auth.add_keys(
+  p_domain    auth.domains,
+  p_keys      jsonb,
+  p_replace   boolean,
+  out outcome text,
+  out detail  text
+)
+language plpgsql
+as $$
+declare
+  made auth.keys;
+  old auth.keys;
+  now_retired auth.keys;
+begin
+  outcome := 'ok';
+  for old in
+    select k.*
+      from auth.keys k
+      join jsonb_to_recordset(coalesce(p_keys, '[]')) as n (purpose text, algorithm text, selector text, kid text)
+        on (n.purpose = k.purpose and n.algorithm = k.algorithm and k.state = 'active')
+        or n.selector = k.selector
+        or n.kid = k.kid
+     where k.domain_id = p_domain.id
+     group by k.id
+     order by k.id
+  loop
+    if not p_replace then
+      outcome := 'key_exists';
+      detail := auth.key_name(old);
+      return;
+    end if;
+    if p_keys @> jsonb_build_array(jsonb_build_object('selector', old.selector))
+       or p_keys @> jsonb_build_array(jsonb_build_object('kid', old.kid)) then
+      delete from auth.keys k where k.id = old.id;
+      perform auth.record('domain.remove_key', p_domain.name, to_jsonb(old), null);
+    else
+      update auth.keys k set state = 'retired', retired_at = now() where k.id = old.id returning * into now_retired;
+      perform auth.record('domain.retire_key', p_domain.name, to_jsonb(old), to_jsonb(now_retired));
+    end if;
+  end loop;
+
+  for made in
+    insert into auth.keys (domain_id, purpose, algorithm, state, selector, kid, public_key, sealed_key, sealed_by, activated_at)
+    select p_domain.id, n.purpose, n.algorithm, 'active', n.selector, n.kid,
+           decode(n.public_key, 'base64'), decode(n.sealed_key, 'base64'), n.sealed_by, now()
+      from jsonb_to_recordset(coalesce(p_keys, '[]'))
+           as n (purpose text, algorithm text, selector text, kid text, public_key text, sealed_key text, sealed_by text)
+    returning *
+  loop
+    perform auth.record('domain.create_key', p_domain.name, null, to_jsonb(made));
+  end loop;
+end
+$$;
+
+-- auth.keys_by_selector returns the DKIM keys of a domain that sign or wait to
+-- under the selector that it names its keys after.
+create or replace function auth.keys_by_selector(p_domain auth.domains)
+returns setof auth.keys
+language plpgsql stable
+as $$
+begin
+  return query
+    select k.*
+      from auth.keys k
+     where k.domain_id = p_domain.id and k.purpose = 'dkim' and k.state <> 'retired'
+       and k.selector in (p_domain.dkim_selector, p_domain.dkim_selector || '-ed25519')
+     order by k.id;
+end
+$$;
+
+-- auth.taken_selector returns the selector that auth.rename_selectors would
+-- give to a key although another has it, or null.
+create or replace function auth.taken_selector(p_domain auth.domains, p_selector text)
+returns text
+language plpgsql stable
+as $$
+begin
+  return (
+    select taken.selector
+      from auth.keys_by_selector(p_domain) k
+      join auth.keys taken
+        on taken.domain_id = p_domain.id
+       and taken.selector = p_selector || substr(k.selector, length(p_domain.dkim_selector) + 1)
+     where p_selector <> p_domain.dkim_selector
+     limit 1);
+end
+$$;
+
+-- auth.rename_selectors names the keys of a domain, whose row the caller has
+-- locked, after another selector; null changes nothing.
+create or replace function auth.rename_selectors(p_domain auth.domains, p_selector text)
+returns void
+language plpgsql
+as $$
+declare
+  was auth.keys;
+  made auth.keys;
+begin
+  for was in select k.* from auth.keys_by_selector(p_domain) k where p_selector <> p_domain.dkim_selector loop
+    update auth.keys k
+       set selector = p_selector || substr(was.selector, length(p_domain.dkim_selector) + 1)
+     where k.id = was.id
+    returning * into made;
+    perform auth.record('domain.rename_key', p_domain.name, to_jsonb(was), to_jsonb(made));
+  end loop;
+end
+$$;
+
+-- auth.remove_keys removes all keys of these purposes from a domain, whose row
+-- the caller has locked.
+create or replace function auth.remove_keys(p_domain auth.domains, p_purposes text[])
+returns void
+language plpgsql
+as $$
+declare
+  was auth.keys;
+begin
+  for was in
+    delete from auth.keys k where k.domain_id = p_domain.id and k.purpose = any (p_purposes) returning *
+  loop
+    perform auth.record('domain.remove_key', p_domain.name, to_jsonb(was), null);
+  end loop;
+end
+$$;
+
+-- api.find_keys returns the keys of a domain without what is secret in them,
+-- those that sign first.
+create or replace function api.find_keys(p_domain text)
+returns table (
+  id           bigint,
+  purpose      text,
+  algorithm    text,
+  state        text,
+  selector     text,
+  kid          text,
+  public_key   bytea,
+  created_at   timestamptz,
+  activated_at timestamptz,
+  retired_at   timestamptz
+)
+language plpgsql stable security definer set search_path = auth, pg_temp
+as $$
+begin
+  return query
+    select k.id, k.purpose, k.algorithm, k.state, k.selector, k.kid, k.public_key,
+           k.created_at, k.activated_at, k.retired_at
+      from auth.keys k
+      join auth.domains d on d.id = k.domain_id
+     where d.name = p_domain
+     order by k.purpose, array_position(array['active', 'published', 'retired'], k.state),
+              array_position(array['rsa', 'ecdsa-p256', 'ed25519'], k.algorithm), k.id;
+end
+$$;
+
+-- api.sealed_keys returns every sealed key with what its seal is bound to.
+create or replace function api.sealed_keys()
+returns table (
+  id         bigint,
+  domain     text,
+  purpose    text,
+  selector   text,
+  kid        text,
+  public_key bytea,
+  sealed_key bytea,
+  sealed_by  text
+)
+language plpgsql stable security definer set search_path = auth, pg_temp
+as $$
+begin
+  return query
+    select k.id, d.name, k.purpose, k.selector, k.kid, k.public_key, k.sealed_key, k.sealed_by
+      from auth.keys k
+      join auth.domains d on d.id = k.domain_id
+     order by d.name collate "C", k.id;
+end
+$$;
+
+-- api.reseal_keys puts keys that were sealed anew in the place of what they
+-- were: all of them or none. The four arrays belong together, one element for
+-- each key of the database.
+--
+-- outcome: ok; changed: the keys are not those that the caller has read, so
+-- that some would stay under the old seal, or be lost.
+create or replace function api.reseal_keys(
+  p_key_ids     bigint[],
+  p_was         bytea[],  -- the seal that the caller has read
+  p_sealed_keys bytea[],
+  p_sealed_by   text[],
+  out outcome   text,
+  out resealed  bigint
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  was auth.keys;
+  made auth.keys;
+  new record;
+begin
+  -- Nobody adds, removes or reseals a key until this is decided.
+  lock table auth.keys in share row exclusive mode;
+  resealed := 0;
+  outcome := case
+    when exists (
+      select from auth.keys k
+        full join unnest(p_key_ids, p_was) as n (id, was) on n.id = k.id
+       where k.sealed_key is distinct from n.was) then 'changed'
+    else 'ok'
+  end;
+  if outcome <> 'ok' then
+    return;
+  end if;
+
+  for new in
+    select n.id, n.sealed_key, n.sealed_by, d.name as domain
+      from unnest(p_key_ids, p_sealed_keys, p_sealed_by) as n (id, sealed_key, sealed_by)
+      join auth.keys k on k.id = n.id
+      join auth.domains d on d.id = k.domain_id
+     where k.sealed_key <> n.sealed_key
+     order by n.id
+  loop
+    select k.* into was from auth.keys k where k.id = new.id;
+    update auth.keys k
+       set sealed_key = new.sealed_key, sealed_by = new.sealed_by
+     where k.id = new.id
+    returning * into made;
+    perform auth.record('domain.reseal_key', new.domain, to_jsonb(was), to_jsonb(made));
+    resealed := resealed + 1;
+  end loop;
+end
+$$;

@@ -1,0 +1,99 @@
+-- Keys of domains. What is sealed in them is opaque here.
+select plan(38);
+
+create function auth.dkim(p_algorithm text, p_selector text, p_sealed text default '1')
+returns jsonb language sql
+as $$ select jsonb_build_object('purpose', 'dkim', 'algorithm', p_algorithm, 'selector', p_selector,
+                                'public_key', 'cHVi', 'sealed_key', encode(p_sealed::bytea, 'base64'), 'sealed_by', 'old') $$;
+create function auth.jwt(p_algorithm text, p_kid text)
+returns jsonb language sql
+as $$ select jsonb_build_object('purpose', 'jwt', 'algorithm', p_algorithm, 'kid', p_kid,
+                                'public_key', 'cHVi', 'sealed_key', 'MQ==', 'sealed_by', 'old') $$;
+create function auth.edited(p_name text, p_keys jsonb, p_replace boolean default false, p_selector text default null, p_remove_keys text[] default null)
+returns text language sql
+as $$ select concat_ws(': ', e.outcome, e.detail)
+        from api.edit_domain(p_name, null, null, null, p_selector, null, p_remove_keys, p_keys, p_replace) e $$;
+create function auth.keys_of(p_domain text)
+returns text language sql
+as $$ select string_agg(concat_ws(' ', k.purpose, k.algorithm, k.state, coalesce(k.selector, k.kid)), ', ') from api.find_keys(p_domain) k $$;
+
+-- create
+select is((select c.outcome from api.create_domain('example.com', null, null, true, false, 'default', '+-',
+    jsonb_build_array(auth.dkim('rsa', 'default'), auth.dkim('ed25519', 'default-ed25519'), auth.jwt('rsa', 'k1'))) c),
+  'ok', 'a domain is made with its keys');
+select is(auth.keys_of('example.com'),
+  'dkim rsa active default, dkim ed25519 active default-ed25519, jwt rsa active k1', 'which sign at once');
+select results_eq(
+  $$ select f.has_jwt_key, f.has_dkim_key from api.find_domains('example.com', null, null, null) f $$,
+  $$ values (true, true) $$, 'the list of domains says so');
+select results_eq(
+  $$ select s.public_key, s.sealed_key, s.sealed_by from api.sealed_keys() s where s.kid = 'k1' $$,
+  $$ values ('pub'::bytea, '1'::bytea, 'old') $$, 'base64 is decoded');
+select is((select count(*) from auth.audit a where a.action = 'domain.create_key' and a.after ? 'kid' and not a.after ? 'sealed_key'),
+  3::bigint, 'the audit trail has all of them, and nothing sealed');
+select is(api.find_parent_domain('a.example.com', true), 'example.com', 'it signs for those below');
+
+-- a second key
+select is(auth.edited('example.com', jsonb_build_array(auth.jwt('rsa', 'k2'))), 'key_exists: jwt k1 (rsa, active)', 'a key in use is not replaced');
+select is(auth.edited('example.com', jsonb_build_array(auth.jwt('ecdsa-p256', 'e1'), auth.jwt('rsa', 'k2'))),
+  'key_exists: jwt k1 (rsa, active)', 'one of two is enough to refuse');
+select is(auth.keys_of('example.com'),
+  'dkim rsa active default, dkim ed25519 active default-ed25519, jwt rsa active k1', 'and nothing is made');
+select is(auth.edited('example.com', jsonb_build_array(auth.jwt('ecdsa-p256', 'e1'))), 'ok', 'another algorithm is another place');
+select is(auth.edited('example.com', jsonb_build_array(auth.jwt('rsa', 'k2')), true), 'ok', 'a key is replaced if that is said');
+select is(auth.keys_of('example.com'),
+  'dkim rsa active default, dkim ed25519 active default-ed25519, jwt rsa active k2, jwt ecdsa-p256 active e1, jwt rsa retired k1',
+  'what it signed is still verified');
+select is(auth.edited('example.com', jsonb_build_array(auth.jwt('rsa', 'k1'))), 'key_exists: jwt k1 (rsa, retired)', 'the old one does not come back by itself');
+select is(auth.edited('example.com', jsonb_build_array(auth.dkim('rsa', 'default', '2')), true), 'ok', 'a DKIM key of the same selector');
+select is(auth.keys_of('example.com'),
+  'dkim rsa active default, dkim ed25519 active default-ed25519, jwt rsa active k2, jwt ecdsa-p256 active e1, jwt rsa retired k1',
+  'takes the place of the old one');
+select is((select s.sealed_key from api.sealed_keys() s where s.selector = 'default'), '2'::bytea, '(it does)');
+select is(auth.edited('example.com', jsonb_build_array(auth.dkim('rsa', 'x'), auth.dkim('ed25519', 'x-ed25519')), true, 'x'), 'ok', 'with another selector');
+select is(auth.keys_of('example.com'),
+  'dkim rsa active x, dkim ed25519 active x-ed25519, dkim rsa retired default, dkim ed25519 retired default-ed25519, '
+  'jwt rsa active k2, jwt ecdsa-p256 active e1, jwt rsa retired k1',
+  'the old ones are retired under theirs');
+select is((select f.dkim_selector from api.find_domains('example.com', null, null, null) f), 'x', 'and the domain has the new one');
+select is((select array_agg(distinct a.action order by a.action) from auth.audit a where a.action like 'domain.%_key'),
+  array['domain.create_key', 'domain.remove_key', 'domain.retire_key'], 'each with its audit row');
+
+-- another selector for the keys there are
+select is(auth.edited('example.com', null, p_selector => 'default'), 'selector_taken: default', 'a selector that a retired key has stays its own');
+select is(auth.edited('example.com', null, p_selector => 'y'), 'ok', 'another is given to the keys that sign');
+select is((select array_agg(k.selector order by k.selector) from api.find_keys('example.com') k where k.purpose = 'dkim' and k.state = 'active'),
+  array['y', 'y-ed25519'], '(it is)');
+select is(auth.edited('example.com', null, p_selector => 'y-ed25519'), 'selector_taken: y-ed25519', 'unless one of them has it');
+
+-- remove
+select is(auth.edited('example.com', null, p_remove_keys => array['jwt']), 'ok', 'keys are removed');
+select is((select count(*) from api.find_keys('example.com') k where k.purpose = 'jwt'), 0::bigint, 'all of a purpose');
+select is(auth.edited('example.com', null, p_remove_keys => array['jwt']), 'ok', 'twice is not too often');
+select is((select count(*) from api.find_keys('example.com') k where k.purpose = 'dkim'), 4::bigint, 'the others stay');
+select is(api.find_parent_domain('a.example.com', true), null, 'a domain without keys does not sign for those below');
+
+-- reseal
+create function auth.resealed(p_shift text, p_drop int default 0)
+returns text language sql
+as $$ select concat_ws(' ', r.outcome, r.resealed)
+        from (select array_agg(s.id) ids, array_agg(s.sealed_key || p_shift::bytea) was,
+                     array_agg(case s.algorithm when 'rsa' then s.sealed_key || 'new'::bytea else s.sealed_key end) made,
+                     array_agg('new'::text) by
+                from (select k.*, row_number() over (order by k.id) from auth.keys k) s where s.row_number > p_drop) k,
+             lateral api.reseal_keys(k.ids, k.was, k.made, k.by) r $$;
+select is(auth.resealed('', 1), 'changed 0', 'a key that was not read would be left behind, so nothing is resealed');
+select is(auth.resealed('x'), 'changed 0', 'nor if a key is not what was read');
+select is((select count(*) from auth.keys k where k.sealed_by = 'new'), 0::bigint, '(nothing was)');
+select is((select concat_ws(' ', r.outcome, r.resealed) from api.reseal_keys(array[0], array['1'::bytea], array['2'::bytea], array['new']) r),
+  'changed 0', 'nor if one of them is gone');
+select is(auth.resealed(''), 'ok 2', 'what is sealed anew is put in place');
+select is((select count(*) from auth.keys k where k.sealed_by = 'new' and k.sealed_key = '1new' or k.sealed_key = '2new'), 2::bigint, '(it is)');
+select is((select a.after -> 'changed' from auth.audit a where a.action = 'domain.reseal_key' order by a.id limit 1),
+  '["sealed_key"]', 'the audit trail says that it changed, not to what');
+
+-- who may
+select function_privs_are('api', 'sealed_keys', array[]::text[], 'authserver_web', array[]::text[], 'only the command line sees sealed keys');
+select function_privs_are('api', 'reseal_keys', array['bigint[]', 'bytea[]', 'bytea[]', 'text[]'], 'authserver_dkimsigner', array[]::text[], 'and reseals');
+
+select * from finish();
