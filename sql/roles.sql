@@ -16,6 +16,15 @@ do $$
 declare
   role text;
 begin
+  -- Without this, some of what follows would be warnings, and not done.
+  if not exists (
+       select from pg_roles r, pg_database d
+        where r.rolname = current_user and d.datname = current_database()
+          and (r.rolsuper or (r.rolcreaterole and pg_has_role(current_user, d.datdba, 'member')))) then
+    raise insufficient_privilege using message =
+      format('login %s is neither a superuser nor the owner of database %s with CREATEROLE', current_user, current_database());
+  end if;
+
   foreach role in array array['authserver_owner', 'authserver_spapi'] loop
     if not exists (select from pg_roles r where r.rolname = role) then
       execute format('create role %I nologin', role);

@@ -98,8 +98,8 @@ func TestSPAPITempObjectHijack(t *testing.T) {
 		create temporary view users as select gen_random_uuid() as id, 'x' as password_hash, 1 as delivery_mailbox_id, true as active, evil.spring('view users') as trap;
 		create temporary view domains as select 1 as id, 'example.com' as name, null as redirect_to where evil.spring('view domains');
 		create temporary table aliases (id bigint, local_part text);
-		create view evil.users as select * from pg_temp.users;
-		create view evil.domains as select * from pg_temp.domains;
+		create view evil.users as select gen_random_uuid() as id, 'x' as password_hash where evil.spring('evil.users');
+		create view evil.domains as select 1 as id, 'example.com' as name where evil.spring('evil.domains');
 		grant select on pg_temp.users, pg_temp.domains, pg_temp.aliases, evil.users, evil.domains to public;
 
 		-- functions that they call
@@ -283,8 +283,7 @@ func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	super := ancestor(t)
 	name, url := login(t, super.Config().ConnString())
-	named, _ := super.Exec(t.Context(), `grant execute on function authserver_get_credentials(varchar), authserver_resolve_alias(varchar, boolean) to "dovecot-authserver"`)
-	_ = named
+	exec(t, super, `grant execute on function authserver_get_credentials(varchar), authserver_resolve_alias(varchar, boolean) to "dovecot-authserver"`)
 	ask := prepareDeployed(t, connect(t, url)) // by the right that PUBLIC has
 	ask(t)
 

@@ -148,7 +148,9 @@ func asOwner(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx, split bool) 
 		var split, may, mayBecome bool
 		if err := tx.QueryRow(ctx, `
 			select current_user, o.oid is not null,
-			       coalesce(pg_has_role(current_user, o.oid, 'member'), false),
+			       -- From 16 on, the creator of a role is a member that may not act as it.
+			       coalesce(pg_has_role(current_user, o.oid,
+			         case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end), false),
 			       l.rolcreaterole
 			  from pg_roles l left join pg_roles o on o.rolname = 'authserver_owner'
 			 where l.rolname = current_user`).Scan(&login, &split, &may, &mayBecome); err != nil {

@@ -21,10 +21,11 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// connect opens a connection that the test closes.
+// connect opens a connection that the test closes. It is of use in Cleanup, too,
+// when the test's own context has ended.
 func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 // exec runs statements that must succeed.
 func exec(t *testing.T, conn *pgx.Conn, statements string) {
 	t.Helper()
-	if _, err := conn.PgConn().Exec(t.Context(), statements).ReadAll(); err != nil {
+	if _, err := conn.PgConn().Exec(context.Background(), statements).ReadAll(); err != nil {
 		t.Fatalf("%s\n%v", statements, err)
 	}
 }

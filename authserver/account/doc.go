@@ -1,6 +1,7 @@
 // Package account is who may log in, and with what: users, service users,
 // groups, application permissions, and the verification of passwords.
 //
+//	loginname.go    names that log in and are no address
 //	password.go     hashes of passwords that people choose, and of imported ones
 //	apppassword.go  generated passwords for one device or program
 //

@@ -75,9 +75,9 @@ const (
 	bcryptCost   = 12
 )
 
-// Most that verifying an imported hash may cost: about a second of one core,
-// and 128 MiB. The formats' own defaults are well below; their own limits are
-// hours and terabytes.
+// Most that verifying an imported hash may cost: 128 MiB, and one or two
+// seconds of a core (five for sha-crypt of the longest password). What programs
+// choose by default is well below; what the formats allow is hours and terabytes.
 const (
 	maxRounds     = 2_000_000 // sha-crypt; the ancestor's hashes have 1 070 000
 	maxBcryptCost = 14

@@ -5,7 +5,7 @@
 //	database.go  how a command reaches PostgreSQL, and as whom
 //	output.go    how lists are printed
 //	prompt.go    questions, passwords, --dry-run
-//	group.go     authserver group …
+//	NOUN.go      authserver NOUN …
 //
 // Data goes to stdout, everything else to stderr. Exit codes are those of
 // package command: 0 done, 1 failed or not found, 2 usage, 3 declined.
@@ -26,7 +26,13 @@ func app() *cli.App {
 		Usage: "one identity for everything that logs in, on PostgreSQL",
 		Flags: db.flags(),
 		Commands: []*cli.Command{
+			auditCommand(&db),
+			dbCommand(&db),
+			domainCommand(&db),
 			groupCommand(&db),
+			migrateCommand(&db),
+			secretCommand(&db),
+			spapiCommand(&db),
 		},
 	}
 }

@@ -56,7 +56,7 @@ func TestScripts(t *testing.T) {
 				Cmds:                scriptCommands(db),
 				RequireExplicitExec: true,
 				Setup: func(env *testscript.Env) error {
-					env.Setenv("DATABASE_URL", db.Pool.Config().ConnString())
+					env.Setenv("DATABASE_URL", db.URL)
 					env.Setenv("DATABASE_OWNER_URL", db.SuperURL)
 					return nil
 				},

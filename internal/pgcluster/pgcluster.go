@@ -253,7 +253,9 @@ func (c *Cluster) settings(port int) []string {
 		"fsync=off", "synchronous_commit=off", "full_page_writes=off",
 		"wal_level=minimal", "max_wal_senders=0",
 		"autovacuum=off", "jit=off",
-		"shared_buffers=32MB", "max_connections=200",
+		"shared_buffers=32MB", "max_connections=400",
+		"dynamic_shared_memory_type=mmap", // files in the state folder, so that they go with it
+		"log_line_prefix=%m [%p] db=%d ",
 	)
 }
 

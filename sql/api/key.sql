@@ -240,7 +240,7 @@ begin
       from unnest(p_key_ids, p_sealed_keys, p_sealed_by) as n (id, sealed_key, sealed_by)
       join auth.keys k on k.id = n.id
       join auth.domains d on d.id = k.domain_id
-     where k.sealed_key <> n.sealed_key
+     where k.sealed_key <> n.sealed_key or k.sealed_by <> n.sealed_by
      order by n.id
   loop
     select k.* into was from auth.keys k where k.id = new.id;

@@ -79,7 +79,7 @@ returns text language sql
 as $$ select concat_ws(' ', r.outcome, r.resealed)
         from (select array_agg(s.id) ids, array_agg(s.sealed_key || p_shift::bytea) was,
                      array_agg(case s.algorithm when 'rsa' then s.sealed_key || 'new'::bytea else s.sealed_key end) made,
-                     array_agg('new'::text) by
+                     array_agg(case s.algorithm when 'rsa' then 'new' else s.sealed_by end) by
                 from (select k.*, row_number() over (order by k.id) from auth.keys k) s where s.row_number > p_drop) k,
              lateral api.reseal_keys(k.ids, k.was, k.made, k.by) r $$;
 select is(auth.resealed('', 1), 'changed 0', 'a key that was not read would be left behind, so nothing is resealed');

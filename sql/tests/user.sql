@@ -1,5 +1,5 @@
 -- Users: who is meant, who is changed, what goes with whom.
-select plan(60);
+select plan(58);
 
 create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;

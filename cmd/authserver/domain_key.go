@@ -1,0 +1,460 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"authbridge/authserver/address"
+	"authbridge/authserver/token"
+	"authbridge/internal/command"
+	"authbridge/internal/seal"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/urfave/cli/v2"
+)
+
+func domainPubkeyCommand(db *database) *cli.Command {
+	var keys keyFlags
+	want := keyPurpose(token.JWT)
+	var create bool
+	form := pubkeyFormat("pem")
+	var file string
+	var secret secretKey
+	return &cli.Command{
+		Name:  "pubkey",
+		Usage: "print the public half of a key that signs for a domain",
+		Description: "The JWT key is that of the domain or, if there is no such domain, of the nearest\n" +
+			"above it whose key may sign for those below. The DKIM key is the domain's own.",
+		ArgsUsage: "DOMAIN",
+		Flags: []cli.Flag{
+			&cli.GenericFlag{Name: "key", Usage: "the key for `jwt|dkim`", Value: &want},
+			keys.algorithmFlag(),
+			&cli.BoolFlag{Name: "create-key", Usage: "make one if there is none", Destination: &create},
+			&cli.GenericFlag{Name: "format", Aliases: []string{"f"}, Usage: "print as `pem|dkimdns`", Value: &form},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`; \"-\" is stdout", Value: "-", Destination: &file},
+			secret.flag(),
+		},
+		Action: func(c *cli.Context) error {
+			domain, err := address.ParseDomain(c.Args().First())
+			if err != nil {
+				return command.Usagef("%v", err)
+			}
+			keys.create = keyPurposes{token.Purpose(want)}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				if want == keyPurpose(token.JWT) {
+					if domain, err = findParentDomain(ctx, conn, domain); err != nil {
+						return err
+					}
+				}
+				if create {
+					if err := createMissing(ctx, c, conn, domain, keys, &secret); err != nil {
+						return err
+					}
+				}
+				pub, err := activeKey(ctx, conn, domain, token.Purpose(want), keys.algorithm)
+				if err != nil {
+					return err
+				}
+				text, err := form.print(pub)
+				if err != nil {
+					return err
+				}
+				if file == "-" {
+					_, err := io.WriteString(c.App.Writer, text)
+					return err
+				}
+				if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.App.ErrWriter, "Public key exported to %s\n", file)
+				return nil
+			})
+		},
+	}
+}
+
+// createMissing makes the key that a domain lacks, if it does.
+func createMissing(ctx context.Context, c *cli.Context, conn *pgx.Conn, domain address.Domain, keys keyFlags, secret *secretKey) error {
+	_, err := activeKey(ctx, conn, domain, keys.create[0], keys.algorithm)
+	if !errors.Is(err, errNoKey) {
+		return err
+	}
+	found, err := findDomain(ctx, conn, domain)
+	if err != nil {
+		return err
+	}
+	fresh, err := keys.make(c, secret, domain, found.DKIMSelector)
+	if err != nil {
+		return err
+	}
+	return editDomain(ctx, conn, domain, domainSettings{}, keyChange{add: fresh})
+}
+
+// pubkeyFormat is how a public key is printed.
+type pubkeyFormat string
+
+func (f *pubkeyFormat) Set(s string) error {
+	if s != "pem" && s != "dkimdns" {
+		return fmt.Errorf("%q is neither pem nor dkimdns", s)
+	}
+	*f = pubkeyFormat(s)
+	return nil
+}
+
+func (f *pubkeyFormat) String() string { return string(*f) }
+
+func (f pubkeyFormat) print(pub crypto.PublicKey) (string, error) {
+	if f == "pem" {
+		return token.PublicPEM(pub)
+	}
+	text, err := token.DKIMDNS(pub)
+	return text + "\n", err
+}
+
+var errNoKey = errors.New("no key")
+
+// activeKey returns the public half of the key that a domain signs with: of
+// this algorithm, or if that is empty the first of api.find_keys. An error that
+// is errNoKey says that there is none.
+func activeKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, p token.Purpose, a keyAlgorithm) (crypto.PublicKey, error) {
+	if _, err := findDomain(ctx, conn, domain); err != nil {
+		return nil, err
+	}
+	keys, err := findKeys(ctx, conn, domain)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		if k.State == "active" && k.Purpose == string(p) && (a == "" || k.Algorithm == string(a)) {
+			return token.UnmarshalPublic(k.PublicKey)
+		}
+	}
+	kind := string(p)
+	if a != "" {
+		kind += " " + string(a)
+	}
+	return nil, fmt.Errorf("domain %s has %w for %s; --create-key makes one", domain, errNoKey, kind)
+}
+
+// maxKeyFile is more than any private key needs.
+const maxKeyFile = 64 << 10
+
+func domainImportKeyCommand(db *database) *cli.Command {
+	var want keyPurpose
+	var named *dkimSelector
+	var replace bool
+	var secret secretKey
+	return &cli.Command{
+		Name:  "import-key",
+		Usage: "give a domain a private key that was made elsewhere",
+		Description: "FILE is PEM (PKCS #8, PKCS #1 or SEC 1), not encrypted; \"-\" is stdin. Only the\n" +
+			"key's sealed form is stored.",
+		ArgsUsage: "DOMAIN FILE",
+		Flags: []cli.Flag{
+			&cli.GenericFlag{Name: "key", Usage: "it is for `jwt|dkim`", Value: &want, Required: true},
+			&cli.GenericFlag{
+				Name: "selector", Value: &optional[dkimSelector, *dkimSelector]{&named},
+				Usage: "the `SELECTOR` of a DKIM key (default: what the domain names its keys)",
+			},
+			&cli.BoolFlag{Name: "overwrite", Usage: "let it take the place of an old one", Destination: &replace},
+			secret.flag(),
+		},
+		Action: func(c *cli.Context) error {
+			domain, err := address.ParseDomain(c.Args().First())
+			if err != nil {
+				return command.Usagef("%v", err)
+			}
+			if named != nil && want != keyPurpose(token.DKIM) {
+				return command.Usagef("only a DKIM key has a selector")
+			}
+			master, err := secret.master(c)
+			if err != nil {
+				return err
+			}
+			key, err := readKey(c, c.Args().Get(1), token.Purpose(want))
+			if err != nil {
+				return err
+			}
+			if token.Weak(key.Public()) {
+				fmt.Fprintln(c.App.ErrWriter, "warning: an RSA key of less than 2048 bits is not trusted everywhere; replace it soon")
+			}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				found, err := findDomain(ctx, conn, domain)
+				if err != nil {
+					return err
+				}
+				fresh, err := sealKey(master, domain, token.Purpose(want), key, found.DKIMSelector)
+				if err != nil {
+					return err
+				}
+				if named != nil {
+					fresh.Selector = string(*named)
+				}
+				if err := editDomain(ctx, conn, domain, domainSettings{}, keyChange{add: []newKey{fresh}, replace: replace}); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.App.ErrWriter, "Key %s imported for %s\n", fresh.name(), domain)
+				return nil
+			})
+		},
+	}
+}
+
+// readKey reads a private key from a file, or from stdin if that is "-".
+func readKey(c *cli.Context, file string, p token.Purpose) (crypto.Signer, error) {
+	name, r := file, c.App.Reader
+	if file == "-" {
+		name = "stdin"
+	} else {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	text, err := interruptible(c.Context, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxKeyFile)) })
+	if err != nil {
+		return nil, err
+	}
+	key, err := token.ParsePrivate(string(text), p)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return key, nil
+}
+
+func domainKeysCommand(db *database) *cli.Command {
+	var out format
+	return &cli.Command{
+		Name:  "keys",
+		Usage: "print the keys of a domain, those that sign first",
+		Description: "state: published (known to others, not used yet), active (signs), retired (only\n" +
+			"verifies what it has signed).",
+		ArgsUsage: "DOMAIN",
+		Flags:     []cli.Flag{out.flag()},
+		Action: func(c *cli.Context) error {
+			domain, err := address.ParseDomain(c.Args().First())
+			if err != nil {
+				return command.Usagef("%v", err)
+			}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				if _, err := findDomain(ctx, conn, domain); err != nil {
+					return err
+				}
+				keys, err := findKeys(ctx, conn, domain)
+				if err != nil {
+					return err
+				}
+				return printList(c.App.Writer, out, listKeys(keys), nil)
+			})
+		},
+	}
+}
+
+// listedKey is a key as the list shows it.
+type listedKey struct {
+	Purpose     string     `json:"purpose"`
+	Algorithm   string     `json:"algorithm"`
+	State       string     `json:"state"`
+	Selector    *string    `json:"selector"`
+	KID         *string    `json:"kid"`
+	CreatedAt   time.Time  `json:"created_at"`
+	ActivatedAt *time.Time `json:"activated_at"`
+	RetiredAt   *time.Time `json:"retired_at"`
+}
+
+func listKeys(keys []domainKey) []listedKey {
+	var list []listedKey
+	for _, k := range keys {
+		list = append(list, k.listedKey)
+	}
+	return list
+}
+
+// keyPurpose is what a key is for, as a flag's value.
+type keyPurpose token.Purpose
+
+func (p *keyPurpose) Set(s string) error {
+	if s != string(token.JWT) && s != string(token.DKIM) {
+		return fmt.Errorf("%q is neither jwt nor dkim", s)
+	}
+	*p = keyPurpose(s)
+	return nil
+}
+
+func (p *keyPurpose) String() string { return string(*p) }
+
+// keyAlgorithm is a kind of key, as a flag's value; empty means all that are
+// usual.
+type keyAlgorithm token.Algorithm
+
+func (a *keyAlgorithm) Set(s string) error {
+	switch token.Algorithm(s) {
+	case token.RSA, token.Ed25519, token.P256:
+		*a = keyAlgorithm(s)
+		return nil
+	}
+	return fmt.Errorf("%q is none of %s, %s, %s", s, token.RSA, token.Ed25519, token.P256)
+}
+
+func (a *keyAlgorithm) String() string { return string(*a) }
+
+// keyFlags say which keys to make.
+type keyFlags struct {
+	create    keyPurposes
+	algorithm keyAlgorithm
+}
+
+func (f *keyFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: "create-key", Usage: "make a key for `jwt|dkim`; may be given twice", Value: &f.create},
+		f.algorithmFlag(),
+	}
+}
+
+func (f *keyFlags) algorithmFlag() cli.Flag {
+	return &cli.GenericFlag{
+		Name: "key-algorithm", Value: &f.algorithm,
+		Usage: "the `ALGORITHM` of the key: rsa, ed25519, ecdsa-p256 (default: rsa for jwt, rsa and ed25519 for dkim)",
+	}
+}
+
+// make makes the keys, sealed for a domain. Only if there are any it needs
+// SECRET_KEY.
+func (f *keyFlags) make(c *cli.Context, secret *secretKey, domain address.Domain, selector string) ([]newKey, error) {
+	if len(f.create) == 0 {
+		return nil, nil
+	}
+	if f.algorithm == keyAlgorithm(token.P256) && slices.Contains(f.create, token.DKIM) {
+		return nil, command.Usagef("DKIM knows no %s", token.P256)
+	}
+	master, err := secret.master(c)
+	if err != nil {
+		return nil, err
+	}
+	var made []newKey
+	for _, p := range f.create {
+		algorithms := []token.Algorithm{token.RSA}
+		switch {
+		case f.algorithm != "":
+			algorithms = []token.Algorithm{token.Algorithm(f.algorithm)}
+		case p == token.DKIM:
+			algorithms = []token.Algorithm{token.RSA, token.Ed25519}
+		}
+		for _, a := range algorithms {
+			key, err := token.Generate(a)
+			if err != nil {
+				return nil, fmt.Errorf("make a key: %w", err)
+			}
+			sealed, err := sealKey(master, domain, p, key, selector)
+			if err != nil {
+				return nil, err
+			}
+			made = append(made, sealed)
+		}
+	}
+	return made, nil
+}
+
+// newKey is a key as auth.add_keys takes it.
+type newKey struct {
+	Purpose   token.Purpose   `json:"purpose"`
+	Algorithm token.Algorithm `json:"algorithm"`
+	Selector  string          `json:"selector,omitempty"`
+	KID       string          `json:"kid,omitempty"`
+	PublicKey []byte          `json:"public_key"`
+	SealedKey []byte          `json:"sealed_key"`
+	SealedBy  string          `json:"sealed_by"`
+}
+
+// name is what the key is called in messages.
+func (k newKey) name() string {
+	return fmt.Sprintf("%s %s (%s)", k.Purpose, k.Selector+k.KID, k.Algorithm)
+}
+
+// ed25519Suffix is behind the selector of an Ed25519 key, beside the RSA key
+// that has the selector alone.
+const ed25519Suffix = "-ed25519"
+
+// sealKey seals a private key for its row. A DKIM key is named after selector.
+func sealKey(master seal.Master, domain address.Domain, p token.Purpose, key crypto.Signer, selector string) (newKey, error) {
+	made := newKey{Purpose: p}
+	var err error
+	if made.Algorithm, err = token.AlgorithmOf(key.Public()); err != nil {
+		return newKey{}, err
+	}
+	switch {
+	case p == token.JWT:
+		if made.KID, err = token.KID(key.Public()); err != nil {
+			return newKey{}, err
+		}
+	case made.Algorithm == token.Ed25519:
+		made.Selector = selector + ed25519Suffix
+	default:
+		made.Selector = selector
+	}
+	if made.PublicKey, err = token.MarshalPublic(key.Public()); err != nil {
+		return newKey{}, err
+	}
+	plain, err := token.MarshalPrivate(key)
+	if err != nil {
+		return newKey{}, err
+	}
+	defer clear(plain)
+	sealing := master.Derive(seal.Purpose(p))
+	made.SealedKey, made.SealedBy = sealing.Seal(plain, keyRow(domain.String(), made.PublicKey)), sealing.ID()
+	return made, nil
+}
+
+// keyRow names the row of auth.keys that a private key is sealed for, as
+// sql/api/key.sql says: by domain and public key, which are known before the
+// row is, and stay. Selector, state and id may change.
+func keyRow(domain string, publicKey []byte) string {
+	hash := sha256.Sum256(publicKey)
+	return "auth.keys:" + domain + ":" + hex.EncodeToString(hash[:])
+}
+
+// keyChange is what becomes of the keys of a domain.
+type keyChange struct {
+	add     []newKey
+	remove  keyPurposes
+	replace bool // new keys take the place of old ones
+}
+
+// domainKey is a key as the database has it, without the private half.
+type domainKey struct {
+	listedKey
+	PublicKey []byte
+}
+
+// findKeys calls api.find_keys.
+func findKeys(ctx context.Context, conn *pgx.Conn, domain address.Domain) ([]domainKey, error) {
+	keys, err := queryRows[domainKey](ctx, conn,
+		`select purpose, algorithm, state, selector, kid, public_key, created_at, activated_at, retired_at from api.find_keys($1)`,
+		domain.String())
+	if err != nil {
+		return nil, fmt.Errorf("find keys: %w", err)
+	}
+	return keys, nil
+}
+
+// findParentDomain calls api.find_parent_domain.
+func findParentDomain(ctx context.Context, conn *pgx.Conn, domain address.Domain) (address.Domain, error) {
+	found, err := queryValue[*string](ctx, conn, `select api.find_parent_domain($1, false)`, domain.String())
+	if err != nil {
+		return "", fmt.Errorf("find parent domain: %w", err)
+	}
+	if found == nil {
+		return "", fmt.Errorf("there is no domain %s, and none above it that may sign for it", domain)
+	}
+	return address.Domain(*found), nil
+}

@@ -1,0 +1,92 @@
+// Package e2e tests this system with other people's servers and clients: the
+// mail servers that ask our stored functions, in the versions that Debian
+// ships, configured by the guides in docs/integrations.
+//
+//	roots        builds the Debian roots that the servers live in
+//	e2e.go       Main: a place where they can neither harm nor outlive anybody
+//	root.go      one test's private copy of a Debian root, and processes in it
+//	database.go  a PostgreSQL server with our schema and the people of testdata
+//	guide.go     what a guide says to type and to write
+//	imap.go, smtp.go  clients, as small as the questions they ask
+//
+// The test process runs in namespaces of its own: as the first process of a
+// PID namespace, so that everything it started ends with it; with private
+// mounts; and with a network that has only loopback, where every port is free.
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// inside marks the process that runs in the namespaces.
+const inside = "E2E_INSIDE"
+
+// Main runs the tests of a package; call it from TestMain.
+func Main(m *testing.M) {
+	if os.Getenv(inside) == "" {
+		fmt.Fprintln(os.Stderr, "e2e:", enter())
+		os.Exit(1)
+	}
+	if err := loopbackUp(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: loopback:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := stopDatabases(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// enter replaces this process by one that runs the same program in new
+// namespaces. It returns only if it cannot.
+func enter() error {
+	if os.Geteuid() != 0 {
+		return errors.New("these tests start servers in roots of their own: run them as root")
+	}
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", self}
+	return syscall.Exec(unshare, append(args, os.Args[1:]...), append(os.Environ(), inside+"=1"))
+}
+
+// loopbackUp brings up the one interface of a new network namespace.
+func loopbackUp() error {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	// struct ifreq: the name, then the flags.
+	request := struct {
+		name  [syscall.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}{flags: syscall.IFF_UP}
+	copy(request.name[:], "lo")
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+var lastPort atomic.Int32
+
+// FreePort returns a port that nobody uses: nobody else is in this network,
+// and the kernel picks its own above 32767.
+func FreePort() int { return 10000 + int(lastPort.Add(1)) }
