@@ -16,7 +16,7 @@ import (
 // one floor stay strangers. A new package must be given its place here, which
 // is the moment to ask whether it should exist.
 var layers = []string{
-	"sql internal/seal internal/pgcluster internal/command",
+	"sql docs internal/seal internal/pgcluster internal/command",
 	"internal/pg",
 	"internal/pgtest",
 	"authserver/account authserver/address authserver/token",

@@ -14,7 +14,8 @@ func TestMain(m *testing.M) { Main(m) }
 var dovecots = map[string]struct{ root, database, heading, ports string }{
 	"2.3": {
 		root: "bookworm", database: "", heading: "Dovecot 2.3",
-		ports: "disable_plaintext_auth = no\n" + dovecotPorts,
+		// 2.3 answers an address that guessed wrong later and later.
+		ports: "disable_plaintext_auth = no\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n" + dovecotPorts,
 	},
 	"2.4": {
 		root: "trixie", database: "trixie", heading: "Dovecot 2.4",
@@ -67,7 +68,7 @@ func TestDovecotLogin(t *testing.T) {
 		{"primary address, bcrypt", "carol@example.com", "carol cooks", "carol"},
 		{"another case", "Alice@Example.COM", "alice sings", "alice"},
 		{"alias", "sales@example.com", "alice sings", "alice"},
-		{"sub-address", "alice+phone@example.com", "alice sings", "alice"},
+		{"sub-address", "alice-phone@example.com", "alice sings", "alice"},
 		{"service user", "svc-printer", "scan to mail", "alice"},
 		{"service user with an app password", "svc-backup", "apz9y8x7-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj", "alice"},
 		{"app password", "carol@example.com", "apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj", "carol"},

@@ -36,12 +36,11 @@ func domainDNSCommand(db *database) *cli.Command {
 				}
 				var rows []listedRecord
 				for _, r := range records {
-					rows = append(rows, listedRecord{string(r.Kind), r.Name, "TXT", r.Text, r.Zone()})
+					rows = append(rows, listedRecord{string(r.Kind), r.Name, "TXT", r.Text})
 				}
-				if out.name == "zone" {
-					return printList(c.App.Writer, out, rows, func(r listedRecord) string { return r.Zone })
-				}
-				return printList(c.App.Writer, out, rows, nil)
+				return printList(c.App.Writer, out, rows, func(r listedRecord) string {
+					return token.Record{Name: r.Name, Text: r.Text}.Zone()
+				})
 			})
 		},
 	}
@@ -53,7 +52,6 @@ type listedRecord struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
 	Text string `json:"text"`
-	Zone string `json:"zone"`
 }
 
 // checkTime is how long the DNS may take to answer for all records.
@@ -88,7 +86,7 @@ func domainCheckDNSCommand(db *database) *cli.Command {
 				findings := token.CheckDNS(ctx, resolver.orSystem(), records)
 				var rows []listedFinding
 				for _, f := range findings {
-					rows = append(rows, listedFinding{string(f.Record.Kind), f.Record.Name, string(f.Status), f.Detail, f.Found})
+					rows = append(rows, listedFinding{string(f.Record.Kind), f.Record.Name, string(f.Status), f.Detail, append([]string{}, f.Found...)})
 				}
 				if err := printList(c.App.Writer, out, rows, nil); err != nil {
 					return err

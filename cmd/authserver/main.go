@@ -32,6 +32,7 @@ func app() *cli.App {
 			groupCommand(&db),
 			migrateCommand(&db),
 			secretCommand(&db),
+			quickstartCommand(),
 			spapiCommand(&db),
 		},
 	}

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -39,7 +40,7 @@ func CheckVersion(ctx context.Context, db querier, want int) error {
 	err := db.QueryRow(ctx, `select api.schema_version()`).Scan(&version)
 	switch sqlState(err) {
 	case "3F000", "42883", "42501": // no schema, no function, no privilege
-		return &oneLine{"database is not set up, or not for this login: run authserver db init and authserver migrate", err}
+		return errors.New("database is not set up, or not for this login: run authserver db init and authserver migrate")
 	}
 	switch {
 	case err != nil:

@@ -397,7 +397,17 @@ func TestInterruptedInitdb(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, newDataName, "base"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	start(t, Options{Dir: dir})
+	c := start(t, Options{Dir: dir})
+	query(t, c.URL(superuser, "postgres"), "select ''")
+	if err := c.Stop(); err != nil {
+		t.Error(err)
+	}
+
+	// What a cluster allowed under test settings ends with them.
+	durable := start(t, Options{Dir: dir, Durable: true})
+	if state := refused(t, strings.Replace(durable.URL(superuser, "postgres"), "@", ":none@", 1)); state != "28P01" {
+		t.Errorf("superuser on TCP: SQLSTATE %q", state)
+	}
 }
 
 func TestLongFolderName(t *testing.T) {
