@@ -127,9 +127,9 @@ func TestOpenSMTPDSubmission(t *testing.T) {
 		{"service user", "svc-printer", "scan to mail", "alice@example.com", 0},
 		{"service user with an app password", "svc-backup", "apz9y8x77q0wzr4m8n5t1cv6b2h9de3s7yxj", "alice@example.com", 0},
 
-		{"as somebody else", "alice@example.com", "alice sings", "bob@example.com", 550},
-		{"as a blocked alias", "eve@example.com", "alice sings", "old@example.com", 550},
-		{"as a list", "alice@example.com", "alice sings", "team@example.com", 550},
+		{"as somebody else", "alice@example.com", "alice sings", "bob@example.com", 530},
+		{"as a blocked alias", "eve@example.com", "alice sings", "old@example.com", 530},
+		{"as a list", "alice@example.com", "alice sings", "team@example.com", 530},
 		{"wrong password", "alice@example.com", "bob builds", "alice@example.com", 535},
 		{"unknown", "mallory@example.com", "alice sings", "mallory@example.com", 535},
 		{"inactive user", "dave@example.com", "alice sings", "dave@example.com", 535},

@@ -73,7 +73,42 @@ func NewRoot(t *testing.T, name string) *Root {
 	}
 	r.mount("overlay", r.dir, "lowerdir="+lower+",upperdir="+tmp+"/upper,workdir="+tmp+"/work")
 	r.mount("proc", filepath.Join(r.dir, "proc"), "")
+	t.Cleanup(r.awaitEmpty)
 	return r
+}
+
+// awaitEmpty waits for the last process in the root: the children of a server
+// may end after it.
+func (r *Root) awaitEmpty() {
+	deadline := time.After(patience)
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		pids := r.processes()
+		if len(pids) == 0 {
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-deadline:
+			r.t.Errorf("processes %v did not end within %v", pids, patience)
+			for _, pid := range pids {
+				syscall.Kill(pid, syscall.SIGKILL) // an error means that it has ended
+			}
+			deadline = nil
+		}
+	}
+}
+
+// processes returns the ids of the processes whose root folder is this one.
+func (r *Root) processes() []int {
+	links, _ := filepath.Glob("/proc/[0-9]*/root")
+	var pids []int
+	for _, link := range links {
+		if dir, err := os.Readlink(link); err == nil && dir == r.dir {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func (r *Root) mount(fstype, target, options string) {

@@ -94,7 +94,7 @@ func appPasswordListCommand(db *database) *cli.Command {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				user, err := optionalUser(ctx, conn, selector)
+				user, err := optionalUser(ctx, c, conn, selector)
 				if err != nil {
 					return err
 				}
@@ -454,9 +454,11 @@ func userFlag(selector *string, usage string, required bool) cli.Flag {
 	}
 }
 
-// optionalUser returns the user that a selector means, or nil if it is empty.
-func optionalUser(ctx context.Context, conn *pgx.Conn, selector string) (*listedUser, error) {
-	if selector == "" {
+// optionalUser returns the user that the selector of --user means, or nil
+// without that flag: an empty selector, which a script may have got from
+// nowhere, is not everybody.
+func optionalUser(ctx context.Context, c *cli.Context, conn *pgx.Conn, selector string) (*listedUser, error) {
+	if !c.IsSet("user") {
 		return nil, nil
 	}
 	user, err := oneUser(ctx, conn, selector)

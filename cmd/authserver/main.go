@@ -26,14 +26,18 @@ func app() *cli.App {
 		Usage: "one identity for everything that logs in, on PostgreSQL",
 		Flags: db.flags(),
 		Commands: []*cli.Command{
+			appPasswordCommand(&db),
 			auditCommand(&db),
 			dbCommand(&db),
 			domainCommand(&db),
+			emailAgentTokenCommand(&db),
 			groupCommand(&db),
 			migrateCommand(&db),
 			secretCommand(&db),
 			quickstartCommand(),
+			serviceUserCommand(&db),
 			spapiCommand(&db),
+			userCommand(&db),
 		},
 	}
 }

@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 	}
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
+			t.Parallel()
 			db := pgtest.New(t, "authserver_admin")
 			testscript.Run(t, testscript.Params{
 				Files:               []string{script},

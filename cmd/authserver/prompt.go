@@ -136,10 +136,10 @@ func askHidden(c *cli.Context, tty *os.File, prompt string) (string, error) {
 		// The reader is still there and cannot switch the echo on again.
 		return "", errors.Join(err, term.Restore(int(tty.Fd()), state))
 	}
-	if err == io.EOF {
-		return "", command.Exit(command.Declined, errors.New("no password given, nothing was done"))
+	if err != nil {
+		return "", fmt.Errorf("terminal: %w", err)
 	}
-	return string(password), err
+	return string(password), nil
 }
 
 // interruptible returns what read does, or the error of ctx if that ends first:

@@ -369,9 +369,9 @@ Logins for IMAP and SMTP:
 		demoUser, q.demo.AppPassword,
 		q.demo.ServiceUser, q.demo.ServiceUserPwd)
 
-	for _, server := range []struct{ page, heading, login string }{
-		{"dovecot.md", dovecotHeading(), "dovecot-authserver"},
-		{"opensmtpd.md", "OpenSMTPD", "opensmtpd-authserver"},
+	for _, server := range []struct{ name, page, heading, login string }{
+		{"Dovecot", "dovecot.md", dovecotHeading(), "dovecot-authserver"},
+		{"OpenSMTPD", "opensmtpd.md", "Configuration", "opensmtpd-authserver"},
 	} {
 		guide, err := docs.ReadGuide(server.page, server.heading)
 		if err != nil {
@@ -381,7 +381,7 @@ Logins for IMAP and SMTP:
 			if !strings.Contains(file.Content, docs.Password) {
 				continue
 			}
-			fmt.Fprintf(&b, "\n%s, %s (all of it is in docs/integrations/%s):\n\n%s", server.heading, file.Name, server.page,
+			fmt.Fprintf(&b, "\n%s, %s (the rest is in docs/integrations/%s):\n\n%s", server.name, file.Name, server.page,
 				indented(configure(server.login, file.Content)))
 		}
 	}

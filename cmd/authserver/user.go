@@ -155,7 +155,7 @@ func userEditCommand(db *database) *cli.Command {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return changeUsers(ctx, c, conn, g, "edit", change)
+				return changeUsers(ctx, c, conn, g, "edit", "edited", change)
 			})
 		},
 	}
@@ -202,24 +202,24 @@ func userActivateCommand(db *database, name, usage string, active bool) *cli.Com
 		Flags:       g.flags(),
 		Action: func(c *cli.Context) error {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				return changeUsers(ctx, c, conn, g, name, userChange{active: &active})
+				return changeUsers(ctx, c, conn, g, name, name+"d", userChange{active: &active})
 			})
 		},
 	}
 }
 
-// changeUsers changes the users whom the arguments select. doing is the verb,
-// of which "d" makes the past.
-func changeUsers(ctx context.Context, c *cli.Context, conn *pgx.Conn, g consent, doing string, change userChange) error {
+// changeUsers changes the users whom the arguments select. do and done are the
+// verb.
+func changeUsers(ctx context.Context, c *cli.Context, conn *pgx.Conn, g consent, do, done string, change userChange) error {
 	users, err := findUsers(ctx, conn, c.Args().Slice(), "", nil)
 	if err != nil {
 		return err
 	}
-	if change.identifier != nil && len(users) > 1 {
-		return command.Usagef("--set-identifier is for one user, and %d are selected", len(users))
+	if (change.identifier != nil || change.passwordHash != nil) && len(users) > 1 {
+		return command.Usagef("an identifier or password is for one user, and %d are selected", len(users))
 	}
 	if g.dryRun || len(users) > 1 {
-		if ok, err := ask(c, g, doing+" "+count(len(users), "user"), users); err != nil || !ok {
+		if ok, err := ask(c, g, do+" "+count(len(users), "user"), users); err != nil || !ok {
 			return err
 		}
 	}
@@ -227,7 +227,7 @@ func changeUsers(ctx context.Context, c *cli.Context, conn *pgx.Conn, g consent,
 		return err
 	}
 	for _, u := range users {
-		fmt.Fprintf(c.App.ErrWriter, "User %s %sd\n", u.Identifier, strings.TrimSuffix(doing, "d"))
+		fmt.Fprintf(c.App.ErrWriter, "User %s %s\n", u.Identifier, done)
 	}
 	return nil
 }
@@ -369,7 +369,7 @@ func findUsers(ctx context.Context, conn *pgx.Conn, selectors []string, contains
 	if err != nil {
 		return nil, fmt.Errorf("find users: %w", err)
 	}
-	return matches(found, "user is, has or uses")
+	return matches(found, "user is meant by")
 }
 
 // userSelector returns a selector as the database knows it: an address may
