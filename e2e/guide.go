@@ -29,8 +29,9 @@ func ReadGuide(t *testing.T, page, heading string) Guide {
 		t.Fatal(err)
 	}
 	var g Guide
-	level := 0      // of our section; 0: not in it
-	var name string // the last file that the text named
+	level := 0         // of our section; 0: not in it
+	var name string    // the last file that the paragraph before named
+	paragraph := false // whether the last line belongs to one
 	var fence string
 	var block strings.Builder
 	found := false
@@ -46,7 +47,7 @@ func ReadGuide(t *testing.T, page, heading string) Guide {
 			case name != "":
 				g.Files = append(g.Files, GuideFile{name, block.String()})
 			}
-			fence, name = "", ""
+			fence, name, paragraph = "", "", false
 			block.Reset()
 		case fence != "":
 			block.WriteString(line)
@@ -66,8 +67,12 @@ func ReadGuide(t *testing.T, page, heading string) Guide {
 			if fence = strings.TrimPrefix(trimmed, "```"); fence == "" {
 				fence = "text"
 			}
-		case trimmed != "":
-			name = ""
+		case trimmed == "":
+			paragraph = false
+		default:
+			if !paragraph {
+				name, paragraph = "", true
+			}
 			if m := fileName.FindAllStringSubmatch(trimmed, -1); m != nil {
 				name = m[len(m)-1][1]
 			}

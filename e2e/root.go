@@ -153,7 +153,7 @@ func (r *Root) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/usr/bin/env", args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Setsid: true} // its own process group, too
 	return cmd
 }
 
@@ -239,6 +239,9 @@ func (s *Server) stop(t *testing.T) {
 		s.cmd.Process.Kill()
 		<-s.done
 	}
+	// What the server leaves behind is still in its process group: Postfix's
+	// daemons would go on until they have been idle for long enough.
+	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM) // an error means that there is none
 	if t.Failed() {
 		t.Logf("%s wrote:\n%s", s.name, s.log.String())
 	}

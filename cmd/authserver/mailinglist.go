@@ -107,7 +107,7 @@ func mailingListListCommand(db *database, name, usage, args string) *cli.Command
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				lists, err := findMailingLists(ctx, conn, c.Args().Slice(), contains)
 				if out.name == "table" {
-					return printFound(c.App.Writer, out, listLines(lists), err)
+					return printFound(c.App.Writer, out, mailingListLines(lists), err)
 				}
 				return printFound(c.App.Writer, out, lists, err)
 			})
@@ -167,7 +167,7 @@ func mailingListEditCommand(db *database) *cli.Command {
 					change.owner = &user
 				}
 				if g.dryRun || len(lists) > 1 {
-					if ok, err := ask(c, g, "edit "+count(len(lists), "mailing list"), listLines(lists)); err != nil || !ok {
+					if ok, err := ask(c, g, "edit "+count(len(lists), "mailing list"), mailingListLines(lists)); err != nil || !ok {
 						return err
 					}
 				}
@@ -464,8 +464,8 @@ type listedMailingList struct {
 	Aliases     []string `json:"aliases"`
 }
 
-// listLine is a list as people see it: most have too many addresses for a line.
-type listLine struct {
+// mailingListLine is a list as people see it: most have too many addresses for a line.
+type mailingListLine struct {
 	ID          int64    `json:"id"`
 	Name        string   `json:"name"`
 	NewMailFrom string   `json:"new_mailfrom"`
@@ -474,10 +474,10 @@ type listLine struct {
 	Aliases     []string `json:"aliases"`
 }
 
-func listLines(lists []listedMailingList) []listLine {
-	var lines []listLine
+func mailingListLines(lists []listedMailingList) []mailingListLine {
+	var lines []mailingListLine
 	for _, l := range lists {
-		lines = append(lines, listLine{l.ID, l.Name, l.NewMailFrom, len(l.Addresses), l.Owner, l.Aliases})
+		lines = append(lines, mailingListLine{l.ID, l.Name, l.NewMailFrom, len(l.Addresses), l.Owner, l.Aliases})
 	}
 	return lines
 }

@@ -355,8 +355,8 @@ $$;
 
 -- api.grant_memberships puts a user into groups, all of them or none.
 --
--- outcome: ok (changed: the groups that the user was not in); no_user; unknown
--- (detail: what means no group).
+-- outcome: ok (changed: the groups that the user was not in); no_user;
+-- unknown_group (detail: what means none).
 create or replace function api.grant_memberships(
   p_user         text,
   p_groups       text[],
@@ -378,7 +378,7 @@ begin
   end if;
   select h.unknown, h.ids into detail, ids from auth.hold_groups(p_groups) h;
   if cardinality(detail) > 0 then
-    outcome := 'unknown';
+    outcome := 'unknown_group';
     return;
   end if;
   with made as (
