@@ -41,7 +41,7 @@ func startPostfix(t *testing.T) postfix {
 	t.Helper()
 	p := followPostfix(t)
 	imap := FreePort()
-	p.Write("/etc/dovecot/conf.d/99-e2e.conf", fmt.Sprintf(dovecotPorts, imap))
+	p.Write("/etc/dovecot/conf.d/99-e2e.conf", fmt.Sprintf(dovecots["2.3"].ports, imap))
 	p.Root.Start(imap, "dovecot", "-F")
 
 	port := FreePort()

@@ -73,27 +73,28 @@ func NewRoot(t *testing.T, name string) *Root {
 	}
 	r.mount("overlay", r.dir, "lowerdir="+lower+",upperdir="+tmp+"/upper,workdir="+tmp+"/work")
 	r.mount("proc", filepath.Join(r.dir, "proc"), "")
-	t.Cleanup(r.awaitEmpty)
+	t.Cleanup(r.empty)
 	return r
 }
 
-// awaitEmpty waits for the last process in the root: the children of a server
-// may end after it.
-func (r *Root) awaitEmpty() {
+// empty ends what servers have left behind in the root. Postfix's script, for
+// one, ends without its daemons.
+func (r *Root) empty() {
 	deadline := time.After(patience)
+	signal := syscall.SIGTERM
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		pids := r.processes()
 		if len(pids) == 0 {
 			return
 		}
+		for _, pid := range pids {
+			syscall.Kill(pid, signal) // an error means that it has ended
+		}
 		select {
 		case <-time.After(wait):
 		case <-deadline:
 			r.t.Errorf("processes %v did not end within %v", pids, patience)
-			for _, pid := range pids {
-				syscall.Kill(pid, syscall.SIGKILL) // an error means that it has ended
-			}
-			deadline = nil
+			signal = syscall.SIGKILL
 		}
 	}
 }
@@ -153,7 +154,7 @@ func (r *Root) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/usr/bin/env", args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Setsid: true} // its own process group, too
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir, Setsid: true}
 	return cmd
 }
 
@@ -239,9 +240,6 @@ func (s *Server) stop(t *testing.T) {
 		s.cmd.Process.Kill()
 		<-s.done
 	}
-	// What the server leaves behind is still in its process group: Postfix's
-	// daemons would go on until they have been idle for long enough.
-	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM) // an error means that there is none
 	if t.Failed() {
 		t.Logf("%s wrote:\n%s", s.name, s.log.String())
 	}
