@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,8 +22,8 @@ import (
 //go:embed testdata/people.sql
 var people string
 
-// Consumers are the logins of the servers that call the stored functions. They
-// may do nothing else.
+// consumers are the logins that the guides create. They may call the stored
+// functions and do nothing else.
 var consumers = []string{"opensmtpd-authserver", "dovecot-authserver", "postfix-authserver"}
 
 // Database is a database named authserver, set up as its administrator would.
@@ -58,6 +60,9 @@ func newDatabase(root string) (*Database, error) {
 			return nil, err
 		}
 		opt.Root = dir
+		if err := privateTemp(filepath.Join(dir, "tmp")); err != nil {
+			return nil, err
+		}
 	}
 	ctx := context.Background()
 	cluster, err := pgcluster.Start(ctx, opt)
@@ -76,9 +81,15 @@ func newDatabase(root string) (*Database, error) {
 	if _, err := conn.Exec(ctx, "create database authserver"); err != nil {
 		return nil, err
 	}
-	for _, role := range consumers {
-		if _, err := conn.Exec(ctx, "create role "+pgx.Identifier{role}.Sanitize()+" login noinherit"); err != nil {
+	for _, page := range []string{"dovecot.md", "opensmtpd.md", "postfix.md"} {
+		guide, err := readGuide(page, "Database")
+		if err != nil {
 			return nil, err
+		}
+		for _, query := range guide.Queries {
+			if _, err := conn.Exec(ctx, query); err != nil {
+				return nil, fmt.Errorf("%s: %w", page, err)
+			}
 		}
 	}
 

@@ -143,6 +143,7 @@ func TestDovecotPermission(t *testing.T) {
 		return strings.NewReplacer(
 			"authserver_get_credentials('%u')", "authserver_get_credentials('%u', 'imap')",
 			"authserver_get_credentials('%{user}')", "authserver_get_credentials('%{user}', 'imap')",
+			") AS v,", ") AS v, authserver_get_credentials(v.primary_alias, 'imap') AS held,",
 		).Replace(s)
 	}
 	for version := range dovecots {
@@ -156,7 +157,9 @@ func TestDovecotPermission(t *testing.T) {
 				{"held", "alice@example.com", "alice sings", true},
 				{"held through a group", "bob@example.com", "bob builds", true},
 				{"held by the service user's owner", "svc-printer", "scan to mail", true},
+				{"held, with an app password", "svc-backup", "apz9y8x7-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj", true},
 				{"not held", "carol@example.com", "carol cooks", false},
+				{"not held, with an app password", "carol@example.com", "apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj", false},
 			} {
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel()

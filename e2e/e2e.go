@@ -11,7 +11,8 @@
 //
 // The test process runs in namespaces of its own: as the first process of a
 // PID namespace, so that everything it started ends with it; with private
-// mounts; and with a network that has only loopback, where every port is free.
+// mounts, so that temporary files are in memory that is freed with it; and with
+// a network that has only loopback, where every port is free.
 package e2e
 
 import (
@@ -34,8 +35,8 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", enter())
 		os.Exit(1)
 	}
-	if err := loopbackUp(); err != nil {
-		fmt.Fprintln(os.Stderr, "e2e: loopback:", err)
+	if err := errors.Join(loopbackUp(), privateTemp("/dev/shm"), os.Setenv("TMPDIR", "/dev/shm")); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -64,6 +65,15 @@ func enter() error {
 	return syscall.Exec(unshare, append(args, os.Args[1:]...), append(os.Environ(), inside+"=1"))
 }
 
+// privateTemp makes a folder of temporary files one of this process and its
+// children.
+func privateTemp(dir string) error {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=1777"); err != nil {
+		return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
+	}
+	return nil
+}
+
 // loopbackUp brings up the one interface of a new network namespace.
 func loopbackUp() error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
@@ -80,7 +90,7 @@ func loopbackUp() error {
 	copy(request.name[:], "lo")
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
-		return errno
+		return fmt.Errorf("bringing up loopback: %w", errno)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,9 +25,17 @@ var fileName = regexp.MustCompile("`(/[^`]+)`")
 // heading of the same or a higher level.
 func ReadGuide(t *testing.T, page, heading string) Guide {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../docs/integrations", page))
+	g, err := readGuide(page, heading)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return g
+}
+
+func readGuide(page, heading string) (Guide, error) {
+	text, err := os.ReadFile(filepath.Join("../docs/integrations", page))
+	if err != nil {
+		return Guide{}, err
 	}
 	var g Guide
 	level := 0         // of our section; 0: not in it
@@ -79,9 +88,9 @@ func ReadGuide(t *testing.T, page, heading string) Guide {
 		}
 	}
 	if !found {
-		t.Fatalf("docs/integrations/%s has no section %q", page, heading)
+		return Guide{}, fmt.Errorf("docs/integrations/%s has no section %q", page, heading)
 	}
-	return g
+	return g, nil
 }
 
 // Follow does in the root what the guide says, with the database that is

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,9 +25,12 @@ type opensmtpd struct {
 
 func startOpenSMTPD(t *testing.T, version string, edit func(string) string) opensmtpd {
 	t.Helper()
-	v := opensmtpds[version]
-	db := OpenDatabase(t, v.database)
-	root := NewRoot(t, v.root)
+	return startOpenSMTPDIn(t, NewRoot(t, opensmtpds[version].root), version, edit)
+}
+
+func startOpenSMTPDIn(t *testing.T, root *Root, version string, edit func(string) string) opensmtpd {
+	t.Helper()
+	db := OpenDatabase(t, opensmtpds[version].database)
 	guide := ReadGuide(t, "opensmtpd.md", "Configuration")
 	port, submission := FreePort(), FreePort()
 	listen := strings.NewReplacer(
@@ -159,6 +163,34 @@ func TestOpenSMTPDSubmission(t *testing.T) {
 					t.Error("AUTH is offered without TLS")
 				}
 			})
+		})
+	}
+}
+
+// OpenSMTPD hands mail to Dovecot as the guide says.
+func TestOpenSMTPDToDovecot(t *testing.T) {
+	t.Parallel()
+	toDovecot := func(s string) string {
+		return regexp.MustCompile(`maildir "[^"]*"`).ReplaceAllString(s, `lmtp "/run/dovecot/lmtp" rcpt-to`)
+	}
+	for version, dovecot := range map[string]string{"7.4": "2.3", "7.6": "2.4"} {
+		t.Run(version+" and "+dovecot, func(t *testing.T) {
+			t.Parallel()
+			root, _ := startDovecot(t, dovecot, asItStands)
+			smtpd := startOpenSMTPDIn(t, root, version, toDovecot)
+			for to, want := range map[string][]string{
+				"Sales@example.com": {"alice@example.com"},
+				"carol@example.com": {"carol@example.com"},
+				"team@example.com":  {"alice@example.com", "bob@example.com"},
+			} {
+				if err := Send(DialSMTP(t, smtpd.Port, false), "somebody@sender.example", to, to); err != nil {
+					t.Fatal(to, err)
+				}
+				smtpd.await(t, "deliver", func() bool { return len(maildirs(t, root, to)) >= len(want) })
+				if got := maildirs(t, root, to); !slices.Equal(got, want) {
+					t.Errorf("%s was delivered to %q, want %q", to, got, want)
+				}
+			}
 		})
 	}
 }

@@ -7,6 +7,11 @@ import (
 	"testing"
 )
 
+var postfixes = map[string]struct{ root, database, dovecot string }{
+	"3.7":  {root: "bookworm-postfix", database: "", dovecot: "2.3"},
+	"3.10": {root: "trixie-postfix", database: "trixie", dovecot: "2.4"},
+}
+
 // postfix is a server that is set up as the guide says, with a Dovecot beside
 // it, except for its ports.
 type postfix struct {
@@ -16,11 +21,12 @@ type postfix struct {
 }
 
 // followPostfix sets Postfix and Dovecot up, and starts neither.
-func followPostfix(t *testing.T) postfix {
+func followPostfix(t *testing.T, version string) postfix {
 	t.Helper()
-	db := OpenDatabase(t, "")
-	root := NewRoot(t, "postfix")
-	root.Follow(ReadGuide(t, "dovecot.md", "Dovecot 2.3"), db)
+	v := postfixes[version]
+	db := OpenDatabase(t, v.database)
+	root := NewRoot(t, v.root)
+	root.Follow(ReadGuide(t, "dovecot.md", dovecots[v.dovecot].heading), db)
 	root.Follow(ReadGuide(t, "postfix.md", "Dovecot for Postfix"), db)
 	root.Follow(ReadGuide(t, "postfix.md", "Maps"), db)
 
@@ -37,11 +43,11 @@ func followPostfix(t *testing.T) postfix {
 	return p
 }
 
-func startPostfix(t *testing.T) postfix {
+func startPostfix(t *testing.T, version string) postfix {
 	t.Helper()
-	p := followPostfix(t)
+	p := followPostfix(t, version)
 	imap := FreePort()
-	p.Write("/etc/dovecot/conf.d/99-e2e.conf", fmt.Sprintf(dovecots["2.3"].ports, imap))
+	p.Write("/etc/dovecot/conf.d/99-e2e.conf", fmt.Sprintf(dovecots[postfixes[version].dovecot].ports, imap))
 	p.Root.Start(imap, "dovecot", "-F")
 
 	port := FreePort()
@@ -56,8 +62,7 @@ func startPostfix(t *testing.T) postfix {
 
 func TestPostfixMaps(t *testing.T) {
 	t.Parallel()
-	p := followPostfix(t)
-	for _, tt := range []struct{ file, key, want string }{
+	tests := []struct{ file, key, want string }{
 		{"domains", "example.com", "example.com"},
 		{"domains", "EXAMPLE.com", "example.com"},
 		{"domains", "example.org", "example.org"}, // redirected
@@ -84,11 +89,18 @@ func TestPostfixMaps(t *testing.T) {
 		{"senders", "old@example.com", ""},
 		{"senders", "anybody@catchall.example", ""},
 		{"senders", "svc-printer", ""},
-	} {
-		t.Run(tt.file+" "+tt.key, func(t *testing.T) {
-			out, err := p.Try("postmap", "-q", tt.key, "pgsql:/etc/postfix/authserver-"+tt.file+".cf")
-			if got := strings.TrimSpace(out); got != tt.want || (err == nil) != (tt.want != "") {
-				t.Errorf("got %q (%v), want %q", got, err, tt.want)
+	}
+	for version := range postfixes {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			p := followPostfix(t, version)
+			for _, tt := range tests {
+				t.Run(tt.file+" "+tt.key, func(t *testing.T) {
+					out, err := p.Try("postmap", "-q", tt.key, "pgsql:/etc/postfix/authserver-"+tt.file+".cf")
+					if got := strings.TrimSpace(out); got != tt.want || (err == nil) != (tt.want != "") {
+						t.Errorf("got %q (%v), want %q", got, err, tt.want)
+					}
+				})
 			}
 		})
 	}
@@ -96,8 +108,7 @@ func TestPostfixMaps(t *testing.T) {
 
 func TestPostfixDelivery(t *testing.T) {
 	t.Parallel()
-	p := startPostfix(t)
-	for _, tt := range []struct {
+	tests := []struct {
 		name, to string
 		want     []string // nil: refused
 	}{
@@ -112,23 +123,30 @@ func TestPostfixDelivery(t *testing.T) {
 		{"inactive user", "dave@example.com", nil},
 		{"blocked alias", "old@example.com", nil},
 		{"unknown domain", "alice@example.net", nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	}
+	for version := range postfixes {
+		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			subject := strings.ReplaceAll(tt.name, " ", "-")
-			err := Send(DialSMTP(t, p.Port, false), "somebody@sender.example", tt.to, subject)
-			if tt.want == nil {
-				if code := ReplyCode(err); code != 550 && code != 454 {
-					t.Errorf("reply: %v", err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.await(t, "deliver", func() bool { return len(maildirs(t, p.Root, subject)) >= len(tt.want) })
-			if got := maildirs(t, p.Root, subject); !slices.Equal(got, tt.want) {
-				t.Errorf("delivered to %q, want %q", got, tt.want)
+			p := startPostfix(t, version)
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) {
+					t.Parallel()
+					subject := strings.ReplaceAll(tt.name, " ", "-")
+					err := Send(DialSMTP(t, p.Port, false), "somebody@sender.example", tt.to, subject)
+					if tt.want == nil {
+						if code := ReplyCode(err); code != 550 && code != 454 {
+							t.Errorf("reply: %v", err)
+						}
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					p.await(t, "deliver", func() bool { return len(maildirs(t, p.Root, subject)) >= len(tt.want) })
+					if got := maildirs(t, p.Root, subject); !slices.Equal(got, tt.want) {
+						t.Errorf("delivered to %q, want %q", got, tt.want)
+					}
+				})
 			}
 		})
 	}
@@ -136,8 +154,7 @@ func TestPostfixDelivery(t *testing.T) {
 
 func TestPostfixSubmission(t *testing.T) {
 	t.Parallel()
-	p := startPostfix(t)
-	for _, tt := range []struct {
+	tests := []struct {
 		name, user, password, from string
 		code                       int // of a refusal; 0: none
 	}{
@@ -151,23 +168,30 @@ func TestPostfixSubmission(t *testing.T) {
 		{"wrong password", "alice@example.com", "bob builds", "alice@example.com", 535},
 		{"app password for another service", "carol@example.com", "apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj", "carol@example.com", 535},
 		{"inactive user", "dave@example.com", "alice sings", "dave@example.com", 535},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	}
+	for version := range postfixes {
+		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			c := DialSMTP(t, p.submission, true)
-			err := LoginSMTP(c, tt.user, tt.password)
-			if err == nil {
-				err = Send(c, tt.from, "bob@example.com", "hello")
+			p := startPostfix(t, version)
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) {
+					t.Parallel()
+					c := DialSMTP(t, p.submission, true)
+					err := LoginSMTP(c, tt.user, tt.password)
+					if err == nil {
+						err = Send(c, tt.from, "bob@example.com", "hello")
+					}
+					if ReplyCode(err) != tt.code || (err == nil) != (tt.code == 0) {
+						t.Errorf("reply: %v, want %d", err, tt.code)
+					}
+				})
 			}
-			if ReplyCode(err) != tt.code || (err == nil) != (tt.code == 0) {
-				t.Errorf("reply: %v, want %d", err, tt.code)
-			}
+			t.Run("without a password", func(t *testing.T) {
+				t.Parallel()
+				if err := Send(DialSMTP(t, p.submission, true), "alice@example.com", "bob@example.com", "hello"); ReplyCode(err) < 500 {
+					t.Errorf("reply: %v", err)
+				}
+			})
 		})
 	}
-	t.Run("without a password", func(t *testing.T) {
-		t.Parallel()
-		if err := Send(DialSMTP(t, p.submission, true), "alice@example.com", "bob@example.com", "hello"); ReplyCode(err) < 500 {
-			t.Errorf("reply: %v", err)
-		}
-	})
 }

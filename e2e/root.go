@@ -51,21 +51,16 @@ type Root struct {
 	dir string
 }
 
-// NewRoot returns a fresh copy of the root bookworm, trixie or postfix.
+// NewRoot returns a fresh copy of the root with this name: see the script
+// roots.
 func NewRoot(t *testing.T, name string) *Root {
 	t.Helper()
 	lower, err := debianRoot(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not in t.TempDir: its long name does not fit into a socket's address.
-	tmp, err := os.MkdirTemp("", "e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.Remove(tmp) })
+	tmp := t.TempDir()
 	r := &Root{t, filepath.Join(tmp, "root")}
-	r.mount("tmpfs", tmp, "mode=755")
 	for _, dir := range []string{"upper", "work", "root"} {
 		if err := os.Mkdir(filepath.Join(tmp, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -99,12 +94,13 @@ func (r *Root) empty() {
 	}
 }
 
-// processes returns the ids of the processes whose root folder is this one.
+// processes returns the ids of the processes whose root folder is this one or
+// in it.
 func (r *Root) processes() []int {
 	links, _ := filepath.Glob("/proc/[0-9]*/root")
 	var pids []int
 	for _, link := range links {
-		if dir, err := os.Readlink(link); err == nil && dir == r.dir {
+		if dir, err := os.Readlink(link); err == nil && (dir == r.dir || strings.HasPrefix(dir, r.dir+"/")) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 			pids = append(pids, pid)
 		}

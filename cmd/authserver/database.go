@@ -52,10 +52,14 @@ func origin() string {
 	return command.OneLine(host)
 }
 
-// use runs f with a connection to a database whose schema is of our version.
+// use runs f with a connection to a database whose schema is of our version. A
+// login that could act as the owner is warned about.
 func (d *database) use(c *cli.Context, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	return with(c, d.admin, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := pg.CheckVersion(ctx, conn, sql.Version); err != nil {
+			return err
+		}
+		if err := pg.WarnIfOwner(ctx, conn); err != nil {
 			return err
 		}
 		return f(ctx, conn)

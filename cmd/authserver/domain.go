@@ -55,7 +55,7 @@ func domainCreateCommand(db *database) *cli.Command {
 			}
 			made.jwtSubdomains, made.transactional = &jwtSubdomains, &transactional
 			made.fillIn()
-			fresh, err := keys.make(c, &secret, domain, string(*made.selector))
+			fresh, err := keys.generate(c, &secret, domain, string(*made.selector))
 			if err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ func domainEditCommand(db *database) *cli.Command {
 				if edit.selector != nil {
 					selector = string(*edit.selector)
 				}
-				fresh, err := keys.make(c, &secret, domain, selector)
+				fresh, err := keys.generate(c, &secret, domain, selector)
 				if err != nil {
 					return err
 				}
@@ -396,18 +396,21 @@ type dkimSelector string
 const maxSelector = 63 - len(ed25519Suffix)
 
 func (s *dkimSelector) Set(v string) error {
-	v = strings.ToLower(v)
 	if len(v) > maxSelector {
 		return fmt.Errorf("a selector has at most %d characters", maxSelector)
 	}
 	for label := range strings.SplitSeq(v, ".") {
 		if label == "" || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			strings.ContainsFunc(label, func(r rune) bool { return !isSelectorRune(r) }) {
 			return errors.New("a selector consists of letters, digits, - and _, with dots between labels")
 		}
 	}
-	*s = dkimSelector(v)
+	*s = dkimSelector(strings.ToLower(v))
 	return nil
+}
+
+func isSelectorRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
 }
 
 func (s *dkimSelector) String() string { return string(*s) }

@@ -91,7 +91,7 @@ func createMissing(ctx context.Context, c *cli.Context, conn *pgx.Conn, domain a
 	if err != nil {
 		return err
 	}
-	fresh, err := keys.make(c, secret, domain, found.DKIMSelector)
+	fresh, err := keys.generate(c, secret, domain, found.DKIMSelector)
 	if err != nil {
 		return err
 	}
@@ -328,9 +328,9 @@ func (f *keyFlags) algorithmFlag() cli.Flag {
 	}
 }
 
-// make makes the keys, sealed for a domain. Only if there are any it needs
-// SECRET_KEY.
-func (f *keyFlags) make(c *cli.Context, secret *secretKey, domain address.Domain, selector string) ([]newKey, error) {
+// generate makes the keys, sealed for a domain. It asks for SECRET_KEY only if
+// there are any.
+func (f *keyFlags) generate(c *cli.Context, secret *secretKey, domain address.Domain, selector string) ([]newKey, error) {
 	if len(f.create) == 0 {
 		return nil, nil
 	}

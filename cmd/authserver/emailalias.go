@@ -418,11 +418,17 @@ func givenLocalPart(c *cli.Context, flag, value string) (*string, error) {
 	if !c.IsSet(flag) {
 		return nil, nil
 	}
-	a, err := address.ParseAddress(value + "@localhost") // an '@' in it would be the local part's
+	local, err := parseLocalPart(value)
 	if err != nil {
 		return nil, command.Usagef("--%s: %v", flag, err)
 	}
-	return &a.Local, nil
+	return &local, nil
+}
+
+// parseLocalPart returns a local part as it is stored.
+func parseLocalPart(s string) (string, error) {
+	a, err := address.ParseAddress(s + "@localhost") // an '@' in s is refused as part of it
+	return a.Local, err
 }
 
 // givenDomain returns the domain that the flag of this name has, or nil

@@ -59,6 +59,8 @@ func TestScripts(t *testing.T) {
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("DATABASE_URL", db.URL)
 					env.Setenv("DATABASE_OWNER_URL", db.SuperURL)
+					// The race detector would hold up each command for a second.
+					env.Setenv("GORACE", "atexit_sleep_ms=0")
 					return nil
 				},
 			})
@@ -71,6 +73,9 @@ func scriptCommands(db pgtest.DB) map[string]func(ts *testscript.TestScript, neg
 		"exits":   exits,
 		"json":    checkJSON,
 		"setjson": setJSON,
+		"setlogin": func(ts *testscript.TestScript, neg bool, args []string) {
+			setLogin(ts, db, neg, args)
+		},
 		"sql": func(ts *testscript.TestScript, neg bool, args []string) {
 			runSQL(ts, db, neg, args)
 		},
@@ -108,6 +113,15 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if (err == nil && got == args[1]) == neg {
 		ts.Fatalf("%s is %q, want %q (negated: %v)", args[0], got, args[1], neg)
 	}
+}
+
+// setlogin VAR LOGIN puts the URL by which another login reaches the database
+// into a variable.
+func setLogin(ts *testscript.TestScript, db pgtest.DB, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: setlogin VAR LOGIN")
+	}
+	ts.Setenv(args[0], strings.Replace(db.URL, "authserver_admin@", args[1]+"@", 1))
 }
 
 // setjson VAR PATH puts a value from the JSON on stdout into a variable.

@@ -139,7 +139,7 @@ func grantCommand(db *database, noun, usage, args, description string,
 					return err
 				}
 				if len(given.Changed) == 0 {
-					fmt.Fprintf(c.App.ErrWriter, "%s %s has all of this already\n", given.kind, given.Holder)
+					fmt.Fprintf(c.App.ErrWriter, "Nothing to do: %s %s has all of this\n", given.kind, given.Holder)
 					return nil
 				}
 				fmt.Fprintf(c.App.ErrWriter, "Granted %s %s: %s\n", given.kind, given.Holder, strings.Join(given.Changed, ", "))
@@ -196,7 +196,7 @@ func revokeCommand(db *database, noun, usage, args, description string,
 				case dryRun:
 					return showDryRun(c, "revoke from "+taken.kind+" "+taken.Holder, taken.rows())
 				case len(taken.Changed) == 0:
-					fmt.Fprintf(c.App.ErrWriter, "%s %s has none of this\n", taken.kind, taken.Holder)
+					fmt.Fprintf(c.App.ErrWriter, "Nothing to do: %s %s has none of this\n", taken.kind, taken.Holder)
 				default:
 					fmt.Fprintf(c.App.ErrWriter, "Revoked from %s %s: %s\n", taken.kind, taken.Holder, strings.Join(taken.Changed, ", "))
 				}

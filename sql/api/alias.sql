@@ -43,6 +43,21 @@ begin
 end
 $$;
 
+-- auth.hold_users keeps the owners of aliases, and one user more, until the end
+-- of the transaction. Removing a user takes the aliases along in an order of its
+-- own, so it has to come first or wait.
+create or replace function auth.hold_users(p_alias_ids bigint[], p_user_id uuid)
+returns void
+language plpgsql
+as $$
+begin
+  perform from auth.users u
+    where u.id = p_user_id
+       or u.id in (select a.user_id from auth.aliases a where a.id = any (p_alias_ids))
+    order by u.id for key share;
+end
+$$;
+
 -- auth.hold_owner keeps who is to own an alias until the end of the
 -- transaction. It returns ok, no_user, no_list.
 create or replace function auth.hold_owner(p_user_id uuid, p_mailing_list_id bigint)
@@ -195,6 +210,7 @@ declare
   refused boolean := false;
 begin
   select d.* into place from auth.domains d where d.name = p_domain for key share;
+  perform auth.hold_users(p_alias_ids, p_user_id);
   owner := auth.hold_owner(p_user_id, p_mailing_list_id);
   perform from auth.aliases a where a.id = any (p_alias_ids) order by a.id for update;
 
@@ -267,6 +283,7 @@ returns table (address text, mailbox_of text, outcome text)
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
+  alias_ids bigint[];
   owner text;
   place record;
   was auth.aliases;
@@ -276,10 +293,10 @@ begin
   perform from auth.domains d
     where d.id in (select f.domain_id from unnest(p_addresses) s cross join lateral auth.find_exact_alias(s) f)
     order by d.id for key share;
+  alias_ids := array(select f.alias_id from unnest(p_addresses) s cross join lateral auth.find_exact_alias(s) f);
+  perform auth.hold_users(alias_ids, p_user_id);
   owner := auth.hold_owner(p_user_id, p_mailing_list_id);
-  perform from auth.aliases a
-    where a.id in (select f.alias_id from unnest(p_addresses) s cross join lateral auth.find_exact_alias(s) f)
-    order by a.id for update;
+  perform from auth.aliases a where a.id = any (alias_ids) order by a.id for update;
 
   for address in select distinct s from unnest(p_addresses) s order by s loop
     select f.* into place from auth.find_exact_alias(address) f;
@@ -336,6 +353,7 @@ declare
   was auth.aliases;
   refused boolean := false;
 begin
+  perform auth.hold_users(p_alias_ids, null);
   -- Who gives a user a delivery mailbox waits for the alias's lock.
   perform from auth.aliases a where a.id = any (p_alias_ids) order by a.id for update;
   for was in select a.* from auth.aliases a where a.id = any (p_alias_ids) order by a.id loop
