@@ -46,6 +46,7 @@ func followPostfix(t *testing.T, version string) postfix {
 func startPostfix(t *testing.T, version string) postfix {
 	t.Helper()
 	p := followPostfix(t, version)
+	p.Run("postfix", "check") // makes the folders of its sockets, as its first start does
 	imap := FreePort()
 	p.Write("/etc/dovecot/conf.d/99-e2e.conf", fmt.Sprintf(dovecots[postfixes[version].dovecot].ports, imap))
 	p.Root.Start(imap, "dovecot", "-F")

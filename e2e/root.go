@@ -114,9 +114,15 @@ func (r *Root) mount(fstype, target, options string) {
 		r.t.Fatalf("mounting %s on %s: %v", fstype, target, err)
 	}
 	r.t.Cleanup(func() {
-		if err := syscall.Unmount(target, 0); err != nil {
+		// The kernel closes the files of a process a little after its end.
+		err := syscall.EBUSY
+		for wait := time.Millisecond; err == syscall.EBUSY && wait < patience; wait *= 2 {
+			if err, _ = syscall.Unmount(target, 0).(syscall.Errno); err == syscall.EBUSY {
+				<-time.After(wait)
+			}
+		}
+		if err != 0 {
 			r.t.Errorf("unmounting %s: %v", target, err)
-			syscall.Unmount(target, syscall.MNT_DETACH)
 		}
 	})
 }

@@ -273,6 +273,9 @@ func (r Record) check(ctx context.Context, resolver *net.Resolver) Finding {
 	var dns *net.DNSError
 	if err != nil && !(errors.As(err, &dns) && dns.IsNotFound) {
 		f.Status, f.Detail = Temporary, err.Error()
+		if dns != nil {
+			f.Detail = dns.Err // without a server's name, which is not that of a resolver that dials elsewhere
+		}
 		return f
 	}
 	for _, text := range texts {

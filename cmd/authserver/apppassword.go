@@ -154,7 +154,7 @@ func endAppPasswords(db *database, c *cli.Context, g consent, doing string, end 
 		if err := end(ctx, conn, ids, true); err != nil {
 			return err
 		}
-		if ok, err := ask(c, g, doing+" "+count(len(found), "app password"), found); err != nil || !ok {
+		if ok, err := ask(c, g, doing+" "+plural(len(found), "app password", "app passwords"), found); err != nil || !ok {
 			return err
 		}
 		if err := end(ctx, conn, ids, false); err != nil {

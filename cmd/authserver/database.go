@@ -122,3 +122,16 @@ func queryRows[T any](ctx context.Context, conn *pgx.Conn, query string, args ..
 	rows, _ := conn.Query(ctx, query, args...) // its error comes out of CollectRows
 	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
 }
+
+// rehearse runs f in a transaction, and takes everything back.
+func rehearse(ctx context.Context, conn *pgx.Conn, f func() error) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		tx.Rollback(context.WithoutCancel(ctx)) // closing the connection does it, too
+		return err
+	}
+	return tx.Rollback(ctx)
+}

@@ -133,26 +133,23 @@ func domainEditCommand(db *database) *cli.Command {
 // tryEdit edits a domain, shows what became of it and its keys, and takes
 // everything back.
 func tryEdit(c *cli.Context, conn *pgx.Conn, domain address.Domain, edit domainSettings, change keyChange) error {
-	tx, err := conn.Begin(c.Context)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback(context.WithoutCancel(c.Context)) // closing the connection does it, too
-	if err := editDomain(c.Context, conn, domain, edit, change); err != nil {
-		return err
-	}
-	edited, err := findDomain(c.Context, conn, domain)
-	if err != nil {
-		return err
-	}
-	keys, err := findKeys(c.Context, conn, domain)
-	if err != nil {
-		return err
-	}
-	if err := showDryRun(c, "edit this domain, which would then be", []listedDomain{edited}); err != nil {
-		return err
-	}
-	return printTable(c.App.Writer, listKeys(keys))
+	return rehearse(c.Context, conn, func() error {
+		if err := editDomain(c.Context, conn, domain, edit, change); err != nil {
+			return err
+		}
+		edited, err := findDomain(c.Context, conn, domain)
+		if err != nil {
+			return err
+		}
+		keys, err := findKeys(c.Context, conn, domain)
+		if err != nil {
+			return err
+		}
+		if err := showDryRun(c, "edit this domain, which would then be", []listedDomain{edited}); err != nil {
+			return err
+		}
+		return printTable(c.App.Writer, listKeys(keys))
+	})
 }
 
 // listLine is how the list format shows a domain.
@@ -248,7 +245,7 @@ func domainRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				what := fmt.Sprintf("remove %s with keys and aliases", count(len(rows), "domain"))
+				what := fmt.Sprintf("remove %s with keys and aliases", plural(len(rows), "domain", "domains"))
 				if ok, err := ask(c, g, what, rows); err != nil || !ok {
 					return err
 				}
@@ -292,14 +289,6 @@ func selectDomains(ctx context.Context, conn *pgx.Conn, wanted string, several b
 		return nil, fmt.Errorf("%d domains contain %q, and --remove-multiple is not given: %s", len(ids), wanted, strings.Join(names, ", "))
 	}
 	return ids, nil
-}
-
-// count returns "1 domain" or "2 domains".
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return strconv.Itoa(n) + " " + noun
 }
 
 // domainSettings are the properties of a domain that flags set. Nil is not
@@ -593,7 +582,7 @@ func removeDomains(ctx context.Context, conn *pgx.Conn, ids []int64, withAliases
 		case "gone":
 			return nil, errors.New("one of the domains is gone already; nothing was removed")
 		case "has_aliases":
-			return nil, fmt.Errorf("%s has %s: --with-aliases removes them, too", r.Name, count(int(r.Aliases), "address"))
+			return nil, fmt.Errorf("%s has %s: --with-aliases removes them, too", r.Name, plural(int(r.Aliases), "address", "addresses"))
 		case "has_mailboxes":
 			return nil, fmt.Errorf("addresses of %s are the delivery mailboxes of %s: give these users another one, or remove them first",
 				r.Name, strings.Join(r.Mailboxes, ", "))

@@ -181,13 +181,13 @@ func emailAgentTokenCleanupCommand(db *database) *cli.Command {
 					return err
 				}
 				g.yes = g.yes || user != nil || len(burned) == 0
-				if ok, err := ask(c, g, "remove "+count(len(burned), "burned token"), burned); err != nil || !ok {
+				if ok, err := ask(c, g, "remove "+plural(len(burned), "burned token", "burned tokens"), burned); err != nil || !ok {
 					return err
 				}
 				if burned, err = removeBurnedEmailAgentTokens(ctx, conn, user, false); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%s removed\n", count(len(burned), "burned token"))
+				fmt.Fprintf(c.App.ErrWriter, "%s removed\n", plural(len(burned), "burned token", "burned tokens"))
 				return nil
 			})
 		},

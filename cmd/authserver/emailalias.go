@@ -362,7 +362,7 @@ func (s *aliasSelection) parse(c *cli.Context, required bool) error {
 	}
 	if c.IsSet("contains") {
 		// A script may have got an empty text from nowhere; all would match.
-		if s.contains == "" {
+		if s.contains == "" && required {
 			return command.Usagef("--contains is empty")
 		}
 		s.filter.contains = &s.contains
@@ -481,27 +481,6 @@ func (o aliasOwner) gone() error {
 		return userGone([]listedUser{*o.user}, o.user.UUID)
 	}
 	return listGone(*o.list)
-}
-
-// plural returns "1 alias" or "2 aliases".
-func plural(n int, one, many string) string {
-	if n == 1 {
-		many = one
-	}
-	return strconv.Itoa(n) + " " + many
-}
-
-// rehearse runs f in a transaction, and takes everything back.
-func rehearse(ctx context.Context, conn *pgx.Conn, f func() error) error {
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := f(); err != nil {
-		tx.Rollback(context.WithoutCancel(ctx)) // closing the connection does it, too
-		return err
-	}
-	return tx.Rollback(ctx)
 }
 
 // createAlias calls api.create_alias. It returns where mail for the domain goes

@@ -167,7 +167,7 @@ func mailingListEditCommand(db *database) *cli.Command {
 					change.owner = &user
 				}
 				if g.dryRun || len(lists) > 1 {
-					if ok, err := ask(c, g, "edit "+count(len(lists), "mailing list"), mailingListLines(lists)); err != nil || !ok {
+					if ok, err := ask(c, g, "edit "+plural(len(lists), "mailing list", "mailing lists"), mailingListLines(lists)); err != nil || !ok {
 						return err
 					}
 				}
@@ -205,7 +205,7 @@ func mailingListRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				what := "remove " + count(len(loss), "mailing list") + ", and the aliases that are shown"
+				what := "remove " + plural(len(loss), "mailing list", "mailing lists") + ", and the aliases that are shown"
 				if ok, err := ask(c, g, what, loss); err != nil || !ok {
 					return err
 				}

@@ -12,6 +12,7 @@
 package main
 
 import (
+	"authbridge/authserver/account"
 	"authbridge/internal/command"
 
 	"github.com/urfave/cli/v2"
@@ -21,10 +22,16 @@ func main() { command.Main(app()) }
 
 func app() *cli.App {
 	var db database
+	profile := account.Standard
 	return &cli.App{
 		Name:  "authserver",
 		Usage: "one identity for everything that logs in, on PostgreSQL",
-		Flags: db.flags(),
+		Flags: append(db.flags(), &cli.GenericFlag{
+			Name:    "password-profile",
+			Usage:   "hash new passwords of people as `PROFILE`: standard (yescrypt), or portable (bcrypt), for mail servers that verify no other",
+			EnvVars: []string{"PASSWORD_PROFILE"},
+			Value:   &profile,
+		}),
 		Commands: []*cli.Command{
 			appPasswordCommand(&db),
 			auditCommand(&db),
@@ -36,11 +43,11 @@ func app() *cli.App {
 			mailingListCommand(&db),
 			migrateCommand(&db),
 			permissionsCommand(&db),
-			secretCommand(&db),
 			quickstartCommand(),
-			serviceUserCommand(&db),
+			secretCommand(&db),
+			serviceUserCommand(&db, &profile),
 			spapiCommand(&db),
-			userCommand(&db),
+			userCommand(&db, &profile),
 		},
 	}
 }

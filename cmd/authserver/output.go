@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -168,4 +169,12 @@ func cells(row any, word map[bool]string) []string {
 		cells = append(cells, text)
 	}
 	return cells
+}
+
+// plural returns "1 alias" or "2 aliases".
+func plural(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return strconv.Itoa(n) + " " + many
 }

@@ -114,11 +114,11 @@ func permissionsGrantCommand(db *database) *cli.Command {
 		Name:  "grant",
 		Usage: "give permissions to users and groups, put users into groups",
 		Subcommands: []*cli.Command{
-			grantCommand(db, "user", "give permissions to a user", "USER PERMISSION...",
+			grantCommand(db, "user", "give permissions to a user", "SELECTOR PERMISSION...",
 				userSelectors+"\n"+permissionSelectors, grantUserPermissions),
 			grantCommand(db, "group", "give permissions to a group", "GROUP PERMISSION...",
 				"GROUP is a name or id.\n"+permissionSelectors, grantGroupPermissions),
-			grantCommand(db, "membership", "put a user into groups", "USER GROUP...",
+			grantCommand(db, "membership", "put a user into groups", "SELECTOR GROUP...",
 				userSelectors+"\nGROUP is a name or id.", grantMemberships),
 		},
 	}
@@ -154,11 +154,11 @@ func permissionsRevokeCommand(db *database) *cli.Command {
 		Name:  "revoke",
 		Usage: "take permissions from users and groups, take users out of groups",
 		Subcommands: []*cli.Command{
-			revokeCommand(db, "user", "take permissions from a user, who keeps those of their groups", "USER [PERMISSION...]",
+			revokeCommand(db, "user", "take permissions from a user, who keeps those of their groups", "SELECTOR [PERMISSION...]",
 				userSelectors+"\n"+permissionSelectors, revokeUserPermissions),
 			revokeCommand(db, "group", "take permissions from a group", "GROUP [PERMISSION...]",
 				"GROUP is a name or id.\n"+permissionSelectors, revokeGroupPermissions),
-			revokeCommand(db, "membership", "take a user out of groups; a group that is not there is passed over", "USER [GROUP...]",
+			revokeCommand(db, "membership", "take a user out of groups; a group that is not there is passed over", "SELECTOR [GROUP...]",
 				userSelectors+"\nGROUP is a name or id.", revokeMemberships),
 		},
 	}
@@ -225,7 +225,7 @@ func permissionsShowUserCommand(db *database) *cli.Command {
 		Name:        "user",
 		Usage:       "print the permissions that a user has directly",
 		Description: userSelectors,
-		ArgsUsage:   "USER",
+		ArgsUsage:   "SELECTOR",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "effective", Usage: "also those of the user's groups, and where each comes from", Destination: &effective},
 			out.flag(),
@@ -284,7 +284,7 @@ func permissionsShowMembershipCommand(db *database) *cli.Command {
 		Name:        "membership",
 		Usage:       "print the groups that a user is in, and their permissions",
 		Description: userSelectors,
-		ArgsUsage:   "USER",
+		ArgsUsage:   "SELECTOR",
 		Flags:       []cli.Flag{out.flag()},
 		Action: func(c *cli.Context) error {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {

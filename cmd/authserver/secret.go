@@ -148,9 +148,9 @@ func secretCheckCommand(db *database) *cli.Command {
 					}
 				}
 				if len(closed) > 0 {
-					return fmt.Errorf("%d of %s cannot be opened", len(closed), count(len(keys), "sealed key"))
+					return fmt.Errorf("%d of %s cannot be opened", len(closed), plural(len(keys), "sealed key", "sealed keys"))
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%s, all open\n", count(len(keys), "sealed key"))
+				fmt.Fprintf(c.App.ErrWriter, "%s, all open\n", plural(len(keys), "sealed key", "sealed keys"))
 				return nil
 			})
 		},

@@ -18,20 +18,20 @@ const serviceUserLimits = "--service, --network and --expires are for generated 
 	"permission it requires: it refuses a password that is limited to networks, or to\n" +
 	"other services."
 
-func serviceUserCommand(db *database) *cli.Command {
+func serviceUserCommand(db *database, profile *account.Profile) *cli.Command {
 	return &cli.Command{
 		Name:  "serviceuser",
 		Usage: "further login names of users, each with a password of its own",
 		Subcommands: []*cli.Command{
-			serviceUserCreateCommand(db),
+			serviceUserCreateCommand(db, profile),
 			serviceUserListCommand(db),
-			serviceUserEditCommand(db),
+			serviceUserEditCommand(db, profile),
 			serviceUserRemoveCommand(db),
 		},
 	}
 }
 
-func serviceUserCreateCommand(db *database) *cli.Command {
+func serviceUserCreateCommand(db *database, profile *account.Profile) *cli.Command {
 	var selector, username, description string
 	var password command.Secret
 	var limit appPasswordLimits
@@ -58,7 +58,7 @@ func serviceUserCreateCommand(db *database) *cli.Command {
 			if c.IsSet("password") && limit.given() {
 				return command.Usagef("--service, --network and --expires are for generated passwords")
 			}
-			hash, err := givenPassword(c, "password", password)
+			hash, err := givenPassword(c, "password", password, *profile)
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func serviceUserListCommand(db *database) *cli.Command {
 	}
 }
 
-func serviceUserEditCommand(db *database) *cli.Command {
+func serviceUserEditCommand(db *database, profile *account.Profile) *cli.Command {
 	var selector, username, description string
 	var password command.Secret
 	var generate bool
@@ -145,7 +145,7 @@ func serviceUserEditCommand(db *database) *cli.Command {
 			case change == (serviceUserChange{}) && !generate && !c.IsSet("set-user") && !c.IsSet("set-password"):
 				return command.Usagef("there is nothing to change")
 			}
-			hash, err := givenPassword(c, "set-password", password)
+			hash, err := givenPassword(c, "set-password", password, *profile)
 			if err != nil {
 				return err
 			}
@@ -165,7 +165,7 @@ func serviceUserEditCommand(db *database) *cli.Command {
 					change.user = &user
 				}
 				if g.dryRun || len(found) > 1 {
-					if ok, err := ask(c, g, "edit "+count(len(found), "service user"), found); err != nil || !ok {
+					if ok, err := ask(c, g, "edit "+plural(len(found), "service user", "service users"), found); err != nil || !ok {
 						return err
 					}
 				}
@@ -199,7 +199,7 @@ func serviceUserRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				if ok, err := ask(c, g, "remove "+count(len(loss), "service user"), loss); err != nil || !ok {
+				if ok, err := ask(c, g, "remove "+plural(len(loss), "service user", "service users"), loss); err != nil || !ok {
 					return err
 				}
 				if loss, err = removeServiceUsers(ctx, conn, found, false); err != nil {

@@ -20,15 +20,15 @@ import (
 const userSelectors = "A SELECTOR is a user's UUID, identifier or address, or the name of one of the\n" +
 	"user's service users; the first of these that fits is meant."
 
-func userCommand(db *database) *cli.Command {
+func userCommand(db *database, profile *account.Profile) *cli.Command {
 	return &cli.Command{
 		Name:  "user",
 		Usage: "the people who log in and receive mail",
 		Subcommands: []*cli.Command{
-			userCreateCommand(db),
+			userCreateCommand(db, profile),
 			userListCommand(db),
-			userEditCommand(db),
-			userPasswordCommand(db),
+			userEditCommand(db, profile),
+			userPasswordCommand(db, profile),
 			userActivateCommand(db, "activate", "let users log in and receive mail", true),
 			userActivateCommand(db, "deactivate", "keep users from logging in and receiving mail; nothing of theirs is removed", false),
 			userSetDeliveryMailboxCommand(db),
@@ -37,7 +37,7 @@ func userCommand(db *database) *cli.Command {
 	}
 }
 
-func userCreateCommand(db *database) *cli.Command {
+func userCreateCommand(db *database, profile *account.Profile) *cli.Command {
 	var password command.Secret
 	var staff bool
 	return &cli.Command{
@@ -58,7 +58,7 @@ func userCreateCommand(db *database) *cli.Command {
 			if err != nil {
 				return command.Usagef("full %v", err)
 			}
-			hash, err := givenPassword(c, "password", password)
+			hash, err := givenPassword(c, "password", password, *profile)
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func userListCommand(db *database) *cli.Command {
 	}
 }
 
-func userEditCommand(db *database) *cli.Command {
+func userEditCommand(db *database, profile *account.Profile) *cli.Command {
 	var identifier, fullName string
 	var password command.Secret
 	var staff, noStaff, noPassword bool
@@ -151,7 +151,7 @@ func userEditCommand(db *database) *cli.Command {
 			if change == (userChange{}) && !c.IsSet("set-password") {
 				return command.Usagef("there is nothing to change")
 			}
-			if change.passwordHash, err = givenPassword(c, "set-password", password); err != nil {
+			if change.passwordHash, err = givenPassword(c, "set-password", password, *profile); err != nil {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
@@ -161,7 +161,7 @@ func userEditCommand(db *database) *cli.Command {
 	}
 }
 
-func userPasswordCommand(db *database) *cli.Command {
+func userPasswordCommand(db *database, profile *account.Profile) *cli.Command {
 	var password command.Secret
 	return &cli.Command{
 		Name:        "password",
@@ -178,7 +178,7 @@ func userPasswordCommand(db *database) *cli.Command {
 				if password, err = readPassword(c, "password", password); err != nil {
 					return err
 				}
-				hash, err := account.Hash(ctx, string(password), account.Standard)
+				hash, err := account.Hash(ctx, string(password), *profile)
 				if err != nil {
 					return err
 				}
@@ -219,7 +219,7 @@ func changeUsers(ctx context.Context, c *cli.Context, conn *pgx.Conn, g consent,
 		return command.Usagef("an identifier or password is for one user, and %d are selected", len(users))
 	}
 	if g.dryRun || len(users) > 1 {
-		if ok, err := ask(c, g, do+" "+count(len(users), "user"), users); err != nil || !ok {
+		if ok, err := ask(c, g, do+" "+plural(len(users), "user", "users"), users); err != nil || !ok {
 			return err
 		}
 	}
@@ -278,7 +278,7 @@ func userRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				if ok, err := ask(c, g, "remove "+count(len(loss), "user"), loss); err != nil || !ok {
+				if ok, err := ask(c, g, "remove "+plural(len(loss), "user", "users"), loss); err != nil || !ok {
 					return err
 				}
 				if loss, err = removeUsers(ctx, conn, users, false); err != nil {
@@ -295,7 +295,7 @@ func userRemoveCommand(db *database) *cli.Command {
 
 // givenPassword returns the hash of the password that the flag of this name
 // has or points to, or nil without the flag.
-func givenPassword(c *cli.Context, name string, password command.Secret) (*string, error) {
+func givenPassword(c *cli.Context, name string, password command.Secret, profile account.Profile) (*string, error) {
 	if !c.IsSet(name) {
 		return nil, nil
 	}
@@ -303,7 +303,7 @@ func givenPassword(c *cli.Context, name string, password command.Secret) (*strin
 	if err != nil {
 		return nil, err
 	}
-	hash, err := account.Hash(c.Context, string(password), account.Standard)
+	hash, err := account.Hash(c.Context, string(password), profile)
 	if err != nil {
 		return nil, err
 	}
