@@ -32,8 +32,9 @@ func ReadGuide(page, heading string) (Guide, error) {
 		return Guide{}, err
 	}
 	var g Guide
-	level := 0      // of our section; 0: not in it
-	var name string // the last file that the text named
+	level := 0         // of our section; 0: not in it
+	var name string    // the last file that the paragraph before named
+	paragraph := false // whether the last line belongs to one
 	var fence string
 	var block strings.Builder
 	found := false
@@ -49,7 +50,7 @@ func ReadGuide(page, heading string) (Guide, error) {
 			case name != "":
 				g.Files = append(g.Files, File{name, block.String()})
 			}
-			fence, name = "", ""
+			fence, name, paragraph = "", "", false
 			block.Reset()
 		case fence != "":
 			block.WriteString(line)
@@ -69,8 +70,12 @@ func ReadGuide(page, heading string) (Guide, error) {
 			if fence = strings.TrimPrefix(trimmed, "```"); fence == "" {
 				fence = "text"
 			}
-		case trimmed != "":
-			name = ""
+		case trimmed == "":
+			paragraph = false
+		default:
+			if !paragraph {
+				name, paragraph = "", true
+			}
 			if m := fileName.FindAllStringSubmatch(trimmed, -1); m != nil {
 				name = m[len(m)-1][1]
 			}

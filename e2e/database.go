@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"authbridge/docs"
 	"authbridge/internal/pgcluster"
 	"authbridge/sql"
 
@@ -82,7 +83,7 @@ func newDatabase(root string) (*Database, error) {
 		return nil, err
 	}
 	for _, page := range []string{"dovecot.md", "opensmtpd.md", "postfix.md"} {
-		guide, err := readGuide(page, "Database")
+		guide, err := docs.ReadGuide(page, "Database")
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func (d *Database) Port() int { return d.cluster.Port() }
 
 // Configure replaces the server that the guides name by this one.
 func (d *Database) Configure(text string) string {
-	return strings.NewReplacer("db.example.net", "127.0.0.1", "5432", strconv.Itoa(d.Port())).Replace(text)
+	return docs.Configure(text, "127.0.0.1", strconv.Itoa(d.Port()), docs.Password)
 }
 
 // QueryRow asks as the superuser, to look at what a server has left behind.

@@ -143,7 +143,8 @@ func TestDovecotPermission(t *testing.T) {
 		return strings.NewReplacer(
 			"authserver_get_credentials('%u')", "authserver_get_credentials('%u', 'imap')",
 			"authserver_get_credentials('%{user}')", "authserver_get_credentials('%{user}', 'imap')",
-			") AS v,", ") AS v, authserver_get_credentials(v.primary_alias, 'imap') AS held,",
+			"'%r') AS v", "'%r', 'imap') AS v",
+			"'%{remote_ip}') AS v", "'%{remote_ip}', 'imap') AS v",
 		).Replace(s)
 	}
 	for version := range dovecots {

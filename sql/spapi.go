@@ -19,7 +19,7 @@ var spapi = []string{
 	"public.authserver_get_credentials(varchar, varchar)",
 	"public.authserver_iterate_users()",
 	"public.authserver_get_senders(varchar)",
-	"public.authserver_verify(varchar, varchar, varchar, varchar)",
+	"public.authserver_verify(varchar, varchar, varchar, varchar, varchar)",
 	"public.authserver_touch(varchar, varchar, varchar)",
 	"public.authserver_api_version()",
 }

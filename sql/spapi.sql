@@ -170,10 +170,17 @@ $$;
 --
 -- A login is an address of its user, or the service user that it belongs to.
 -- The password is taken as it is printed or typed: with or without hyphens and
--- blanks, in either case, with i and l for 1 and o for 0.
-create or replace function public.authserver_verify(login varchar, password varchar, service varchar, remote_ip varchar)
+-- blanks, in either case, with i and l for 1 and o for 0. With a permission,
+-- the user must hold it, as for authserver_get_credentials.
+create or replace function public.authserver_verify(
+  login               varchar,
+  password            varchar,
+  service             varchar,
+  remote_ip           varchar,
+  required_permission varchar default null
+)
 returns table (username varchar, primary_alias varchar, cred_id varchar)
-language plpgsql stable strict security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   canonical text := translate(lower(authserver_verify.password collate "C"), 'ilo- ', '110');
@@ -188,7 +195,8 @@ begin
      where s.username = lower(login collate "C")
        and s.app_password_id = substr(canonical, 3, 6);
   end if;
-  if owner is null then
+  if owner is null
+     or (required_permission is not null and not auth.has_permission(owner, required_permission)) then
     return;
   end if;
 

@@ -35,13 +35,20 @@ as $$
 declare
   several text;
 begin
-  perform from auth.permissions p
-    where p.id in (select m from unnest(p_selectors) s cross join lateral auth.match_permissions(s) m)
-    order by p.id for key share;
+  -- Until what is meant is what is held: one that is removed meanwhile may be
+  -- followed by another of its name.
+  loop
+    ids := array(
+      select p.id from auth.permissions p
+       where p.id in (select m from unnest(p_selectors) s cross join lateral auth.match_permissions(s) m)
+       order by p.id for key share);
+    exit when not exists (
+      select from unnest(p_selectors) s cross join lateral auth.match_permissions(s) m where m <> all (ids));
+  end loop;
 
   detail := array(
     select s from unnest(p_selectors) with ordinality given (s, nr)
-     where not exists (select from auth.match_permissions(s))
+     where not exists (select from auth.match_permissions(s) m where m = any (ids))
      order by nr);
   if cardinality(detail) > 0 then
     outcome := 'unknown';
@@ -58,7 +65,6 @@ begin
        order by p.permission_name collate "C");
     return;
   end if;
-  ids := array(select distinct m from unnest(p_selectors) s cross join lateral auth.match_permissions(s) m);
   outcome := 'ok';
 end
 $$;
@@ -72,16 +78,17 @@ create or replace function auth.hold_groups(
 language plpgsql
 as $$
 begin
-  perform from auth.groups g
-    where g.id in (select auth.find_group(s) from unnest(p_selectors) s)
-    order by g.id for key share;
+  loop
+    ids := array(
+      select g.id from auth.groups g
+       where g.id in (select auth.find_group(s) from unnest(p_selectors) s)
+       order by g.id for key share);
+    exit when not exists (select from unnest(p_selectors) s where auth.find_group(s) <> all (ids));
+  end loop;
   unknown := array(
     select s from unnest(p_selectors) with ordinality given (s, nr)
-     where auth.find_group(s) is null
+     where auth.find_group(s) is null or auth.find_group(s) <> all (ids)
      order by nr);
-  ids := array(
-    select distinct auth.find_group(s) from unnest(p_selectors) s
-     where auth.find_group(s) is not null);
 end
 $$;
 

@@ -252,6 +252,14 @@ select is((select r.cred_id from authserver_verify('alice@example.com', p, 'imap
   from unnest(array['APAPP000-0123456-789ABCD-EFGHJKM-NPQRS', 'ap app000 o1234 56789 abcde fghjk mnpqrs', 'apapp000-oi23456-789abcd-efghjkm-npqrs']) p;
 select is_empty(format('select * from authserver_verify(''alice@example.com'', %L, ''imap'', '''')', p), 'not an app password: ' || p)
   from unnest(array['', 'apapp000', 'apapp0000123456789abcdefghjkmnpqr', 'apapp0000123456789abcdefghjkmnpqrss', '$6$rounds=1000$abcdefgh$app000', E'ap\napp0000123456789abcdefghjkmnpqrs']) p;
+select is(
+  (select count(*)::int from authserver_verify('alice@example.com', 'apapp0000123456789abcdefghjkmnpqrs', 'imap', '', v.permission)), v.rows,
+  'app password with permission ' || coalesce(quote_literal(v.permission), 'null'))
+  from (values ('imap', 1), ('smtp', 1), ('unheld', 0), ('nosuch', 0), ('', 0), (null, 1)) v (permission, rows);
+select is_empty($$ select * from authserver_verify(null, 'apapp0000123456789abcdefghjkmnpqrs', 'imap', '') $$, 'nobody has no app password');
+select is_empty($$ select * from authserver_verify('alice@example.com', null, 'imap', '') $$, 'nothing is no app password');
+select is_empty($$ select * from authserver_verify('alice@example.com', 'ap1map000123456789abcdefghjkmnpqrs', null, '') $$, 'no service is not its service');
+select is_empty($$ select * from authserver_verify('alice@example.com', 'apnet0000123456789abcdefghjkmnpqrs', 'imap', null) $$, 'no client address is in no network');
 update auth.users u set active = false where u.identifier = 'alice';
 select is_empty($$ select * from authserver_verify('alice@example.com', 'apapp0000123456789abcdefghjkmnpqrs', 'imap', '') $$, 'app password of an inactive user');
 update auth.users u set active = true where u.identifier = 'alice';
@@ -280,7 +288,7 @@ select is(pg_get_function_result(v.f::regprocedure), v.result, v.f || ' returns 
     ('public.authserver_get_credentials(varchar, varchar)',     'TABLE(username character varying, password character varying, primary_alias character varying)'),
     ('public.authserver_iterate_users()',                       'TABLE(userid character varying)'),
     ('public.authserver_get_senders(varchar)',                  'TABLE(sender character varying)'),
-    ('public.authserver_verify(varchar, varchar, varchar, varchar)', 'TABLE(username character varying, primary_alias character varying, cred_id character varying)'),
+    ('public.authserver_verify(varchar, varchar, varchar, varchar, varchar)', 'TABLE(username character varying, primary_alias character varying, cred_id character varying)'),
     ('public.authserver_touch(varchar, varchar, varchar)',      'void'),
     ('public.authserver_api_version()',                         'integer')) v (f, result);
 select is(pg_get_function_arguments(v.f::regprocedure), v.arguments, v.f || ' keeps its parameter names')
