@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -12,7 +13,6 @@ import (
 
 	"authbridge/docs"
 	"authbridge/internal/pgcluster"
-	"authbridge/sql"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,10 +21,6 @@ import (
 //
 //go:embed testdata/people.sql
 var people string
-
-// consumers are the logins that the guides create. They may call the stored
-// functions and do nothing else.
-var consumers = []string{"opensmtpd-authserver", "dovecot-authserver", "postfix-authserver"}
 
 // Database is a database named authserver, set up as its administrator would.
 type Database struct{ cluster *pgcluster.Cluster }
@@ -81,6 +77,7 @@ func newDatabase(root string) (*Database, error) {
 	if _, err := conn.Exec(ctx, "create database authserver"); err != nil {
 		return nil, err
 	}
+	commands := []string{"authserver db init --apply", "authserver migrate", "authserver spapi install"}
 	for _, page := range []string{"dovecot.md", "opensmtpd.md", "postfix.md"} {
 		guide, err := docs.ReadGuide(page, "Database")
 		if err != nil {
@@ -91,23 +88,32 @@ func newDatabase(root string) (*Database, error) {
 				return nil, fmt.Errorf("%s: %w", page, err)
 			}
 		}
+		lines, err := consoleLines(page)
+		if err != nil {
+			return nil, err
+		}
+		commands = append(commands, lines...)
 	}
-
-	owner, err := pgx.Connect(ctx, cluster.SuperuserURL("authserver"))
+	program, err := binary("authserver")
 	if err != nil {
 		return nil, err
 	}
-	defer owner.Close(ctx)
-	for _, step := range []func(context.Context, *pgx.Conn) error{sql.Init, sql.Migrate, sql.InstallSPAPI} {
-		if err := step(ctx, owner); err != nil {
-			return nil, err
+	for _, command := range commands {
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-euc", command)
+		cmd.Env = []string{"PATH=" + filepath.Dir(program), "DATABASE_OWNER_URL=" + cluster.SuperuserURL("authserver")}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", command, err, out)
 		}
 	}
-	if err := sql.GrantSPAPI(ctx, owner, consumers); err != nil {
+
+	db := &Database{cluster}
+	super, err := db.connect(ctx)
+	if err != nil {
 		return nil, err
 	}
-	_, err = owner.PgConn().Exec(ctx, people).ReadAll()
-	return &Database{cluster}, err
+	defer super.Close(ctx)
+	_, err = super.PgConn().Exec(ctx, people).ReadAll()
+	return db, err
 }
 
 func stopDatabases() error {
@@ -126,14 +132,25 @@ func (d *Database) Configure(text string) string {
 	return docs.Configure(text, "127.0.0.1", strconv.Itoa(d.Port()), docs.Password)
 }
 
-// QueryRow asks as the superuser, to look at what a server has left behind.
-func (d *Database) QueryRow(t *testing.T, query string, dest ...any) {
+// Connect logs in as the superuser until the test ends.
+func (d *Database) Connect(t *testing.T) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), d.cluster.SuperuserURL("authserver"))
+	conn, err := d.connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func (d *Database) connect(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, d.cluster.SuperuserURL("authserver"))
+}
+
+// QueryRow asks as the superuser, to look at what a server has left behind.
+func (d *Database) QueryRow(t *testing.T, query string, dest ...any) {
+	t.Helper()
+	conn := d.Connect(t)
 	if err := conn.QueryRow(t.Context(), query).Scan(dest...); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}

@@ -42,17 +42,20 @@ service imap-login {
 // what edit does to its files.
 func startDovecot(t *testing.T, version string, edit func(string) string) (*Root, *Server) {
 	t.Helper()
+	db := OpenDatabase(t, dovecots[version].database)
+	root := NewRoot(t, dovecots[version].root)
+	return root, startDovecotIn(t, root, version, func(s string) string { return db.Configure(edit(s)) })
+}
+
+// startDovecotIn starts a Dovecot whose files are those of the guide as edit
+// makes them.
+func startDovecotIn(t *testing.T, root *Root, version string, edit func(string) string) *Server {
+	t.Helper()
 	d := dovecots[version]
-	db := OpenDatabase(t, d.database)
-	root := NewRoot(t, d.root)
-	guide := ReadGuide(t, "dovecot.md", d.heading)
-	for i := range guide.Files {
-		guide.Files[i].Content = edit(guide.Files[i].Content)
-	}
-	root.Follow(guide, db)
+	root.follow(ReadGuide(t, "dovecot.md", d.heading), edit)
 	port := FreePort()
 	root.Write("/etc/dovecot/conf.d/99-e2e.conf", fmt.Sprintf(d.ports, port))
-	return root, root.Start(port, "dovecot", "-F")
+	return root.Start(port, "dovecot", "-F")
 }
 
 func asItStands(s string) string { return s }

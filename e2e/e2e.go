@@ -6,6 +6,7 @@
 //	e2e.go       Main: a place where they can neither harm nor outlive anybody
 //	root.go      one test's private copy of a Debian root, and processes in it
 //	database.go  a PostgreSQL server with our schema and the people of testdata
+//	program.go   our own programs, as they are installed
 //	guide.go     what a guide says to type and to write
 //	imap.go, smtp.go  clients, as small as the questions they ask
 //

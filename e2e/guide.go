@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 
 	"authbridge/docs"
@@ -20,10 +24,35 @@ func ReadGuide(t *testing.T, page, heading string) docs.Guide {
 // there.
 func (r *Root) Follow(g docs.Guide, db *Database) {
 	r.t.Helper()
+	r.follow(g, db.Configure)
+}
+
+// follow is Follow with files as edit makes them.
+func (r *Root) follow(g docs.Guide, edit func(string) string) {
+	r.t.Helper()
 	for _, f := range g.Files {
-		r.Write(f.Name, db.Configure(f.Content))
+		r.Write(f.Name, edit(f.Content))
 	}
 	for _, c := range g.Commands {
 		r.Run("sh", "-euc", c)
 	}
+}
+
+var consoleLine = regexp.MustCompile(`(?m)^\$ (authserver .*)$`)
+
+// consoleLines returns what a page of docs/integrations says to type where
+// authserver is installed.
+func consoleLines(page string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join("../docs/integrations", page))
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, m := range consoleLine.FindAllStringSubmatch(string(text), -1) {
+		lines = append(lines, m[1])
+	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("docs/integrations/%s says nothing to type", page)
+	}
+	return lines, nil
 }

@@ -25,12 +25,15 @@ type opensmtpd struct {
 
 func startOpenSMTPD(t *testing.T, version string, edit func(string) string) opensmtpd {
 	t.Helper()
-	return startOpenSMTPDIn(t, NewRoot(t, opensmtpds[version].root), version, edit)
+	db := OpenDatabase(t, opensmtpds[version].database)
+	root := NewRoot(t, opensmtpds[version].root)
+	return startOpenSMTPDIn(t, root, func(s string) string { return db.Configure(edit(s)) })
 }
 
-func startOpenSMTPDIn(t *testing.T, root *Root, version string, edit func(string) string) opensmtpd {
+// startOpenSMTPDIn starts an OpenSMTPD whose files are those of the guide as
+// edit makes them.
+func startOpenSMTPDIn(t *testing.T, root *Root, edit func(string) string) opensmtpd {
 	t.Helper()
-	db := OpenDatabase(t, opensmtpds[version].database)
 	guide := ReadGuide(t, "opensmtpd.md", "Configuration")
 	port, submission := FreePort(), FreePort()
 	listen := strings.NewReplacer(
@@ -38,10 +41,7 @@ func startOpenSMTPDIn(t *testing.T, root *Root, version string, edit func(string
 		"on 0.0.0.0 port 465 ", fmt.Sprintf("on 127.0.0.1 port %d hostname localhost ", FreePort()),
 		"on 0.0.0.0 port 587 ", fmt.Sprintf("on 127.0.0.1 port %d hostname localhost ", submission),
 	)
-	for i := range guide.Files {
-		guide.Files[i].Content = edit(listen.Replace(guide.Files[i].Content))
-	}
-	root.Follow(guide, db)
+	root.follow(guide, func(s string) string { return edit(listen.Replace(s)) })
 	root.WriteKey("/etc/ssl/certs/mail.example.com.pem", "/etc/ssl/private/mail.example.com.key")
 	return opensmtpd{root, root.Start(port, "smtpd", "-d"), submission}
 }
@@ -177,7 +177,8 @@ func TestOpenSMTPDToDovecot(t *testing.T) {
 		t.Run(version+" and "+dovecot, func(t *testing.T) {
 			t.Parallel()
 			root, _ := startDovecot(t, dovecot, asItStands)
-			smtpd := startOpenSMTPDIn(t, root, version, toDovecot)
+			db := OpenDatabase(t, opensmtpds[version].database)
+			smtpd := startOpenSMTPDIn(t, root, func(s string) string { return db.Configure(toDovecot(s)) })
 			for to, want := range map[string][]string{
 				"Sales@example.com": {"alice@example.com"},
 				"carol@example.com": {"carol@example.com"},

@@ -96,11 +96,15 @@ func (r *Root) empty() {
 
 // processes returns the ids of the processes whose root folder is this one or
 // in it.
-func (r *Root) processes() []int {
-	links, _ := filepath.Glob("/proc/[0-9]*/root")
+func (r *Root) processes() []int { return processesIn(r.dir, "root") }
+
+// processesIn returns the ids of the processes whose root or cwd, whichever is
+// asked for, is this folder or in it.
+func processesIn(folder, link string) []int {
+	links, _ := filepath.Glob("/proc/[0-9]*/" + link)
 	var pids []int
 	for _, link := range links {
-		if dir, err := os.Readlink(link); err == nil && (dir == r.dir || strings.HasPrefix(dir, r.dir+"/")) {
+		if dir, err := os.Readlink(link); err == nil && (dir == folder || strings.HasPrefix(dir, folder+"/")) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 			pids = append(pids, pid)
 		}
@@ -138,6 +142,18 @@ func (r *Root) Write(name, content string) {
 		r.t.Fatal(err)
 	}
 	if err := os.WriteFile(r.Path(name), []byte(content), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// Install copies a program of this machine into the root.
+func (r *Root) Install(program, name string) {
+	r.t.Helper()
+	content, err := os.ReadFile(program)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(r.Path(name), content, 0o755); err != nil {
 		r.t.Fatal(err)
 	}
 }

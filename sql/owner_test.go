@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"authbridge/internal/pgcluster"
@@ -11,8 +12,9 @@ import (
 )
 
 // Without a superuser: first with one login that owns everything, as the
-// ancestor was run, then with one that has CREATEROLE. Roles belong to the
-// whole cluster, so this test has one of its own.
+// ancestor was run, then with one that has CREATEROLE, then again with the first
+// now that the roles exist. Roles belong to the whole cluster, so this test has
+// one of its own.
 func TestInstallWithoutSuperuser(t *testing.T) {
 	t.Parallel()
 	cluster, err := pgcluster.Start(t.Context(), pgcluster.Options{})
@@ -28,6 +30,8 @@ func TestInstallWithoutSuperuser(t *testing.T) {
 	exec(t, super, `create role plain login; create role dba login createrole; create role consumer login noinherit`)
 	exec(t, super, `create database plain owner plain`)
 	exec(t, super, `create database dba owner dba`)
+	exec(t, super, `create database trapped owner dba`)
+	exec(t, super, `grant create on database trapped to consumer`)
 
 	t.Run("one login owns everything", func(t *testing.T) {
 		conn := connect(t, cluster.URL("plain", "plain"))
@@ -75,6 +79,25 @@ func TestInstallWithoutSuperuser(t *testing.T) {
 		// The membership was for the transaction.
 		if _, err := conn.Exec(t.Context(), `select from auth.users`); state(err) != "42501" {
 			t.Errorf("the login still acts as the owner: %v", err)
+		}
+	})
+
+	t.Run("one login owns everything, and the roles exist for another database", func(t *testing.T) {
+		conn := connect(t, cluster.URL("plain", "plain"))
+		exec(t, conn, `update auth.installed set api_digest = 'older'`)
+		if err := sql.Migrate(t.Context(), conn); err != nil {
+			t.Fatal(err)
+		}
+		// A superuser would leave functions that run as superuser.
+		if err := sql.Migrate(t.Context(), connect(t, cluster.URL("postgres", "plain"))); err == nil || !strings.Contains(err.Error(), "plain") {
+			t.Errorf("migrated for another owner: %v", err)
+		}
+	})
+
+	t.Run("somebody else was there first", func(t *testing.T) {
+		exec(t, connect(t, cluster.URL("consumer", "trapped")), `create schema api; grant all on schema api to public`)
+		if err := sql.Migrate(t.Context(), connect(t, cluster.URL("postgres", "trapped"))); err == nil || !strings.Contains(err.Error(), "consumer") {
+			t.Errorf("functions are put where somebody else may replace them: %v", err)
 		}
 	})
 }

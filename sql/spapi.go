@@ -75,7 +75,14 @@ func InstallSPAPI(ctx context.Context, conn *pgx.Conn) error {
 // granted EXECUTE one by one, which keep it, and those of grant; it refuses if
 // there are none, because then nobody could log in, and if PUBLIC could still
 // create temporary objects. It returns the logins that hold EXECUTE afterwards.
+//
+// Who could ask for hashes is a mail server, and gets all of our functions. Who
+// could not is none, and keeps what it had.
 func TakeOverSPAPI(ctx context.Context, conn *pgx.Conn, grant []string) (consumers []string, err error) {
+	var login string // or the role that it acts as
+	if err := conn.QueryRow(ctx, `select current_user`).Scan(&login); err != nil {
+		return nil, err
+	}
 	err = asOwner(ctx, conn, func(tx pgx.Tx, split bool) error {
 		foreign, err := foreignSPAPI(ctx, tx)
 		if err != nil {
@@ -87,25 +94,37 @@ func TakeOverSPAPI(ctx context.Context, conn *pgx.Conn, grant []string) (consume
 
 		// PUBLIC is grantee 0 and the owner's own right is implied.
 		rows, _ := tx.Query(ctx, `
-			select distinct r.rolname::text
+			select r.rolname::text as login,
+			       bool_or(p.proname = 'authserver_get_credentials') as mail_server,
+			       array_agg('public.' || p.proname || '(' || oidvectortypes(p.proargtypes) || ')') as functions
 			  from pg_proc p
 			  cross join aclexplode(p.proacl) a
 			  join pg_roles r on r.oid = a.grantee
 			 where p.pronamespace = 'public'::regnamespace and p.proname = any ($1)
-			   and a.privilege_type = 'EXECUTE' and a.grantee <> p.proowner`, spapiNames)
-		kept, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			   and a.privilege_type = 'EXECUTE' and a.grantee <> p.proowner
+			 group by r.rolname`, spapiNames)
+		held, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
+			Login      string
+			MailServer bool
+			Functions  []string
+		}])
 		if err != nil {
 			return err
 		}
-		consumers = append(kept, grant...)
+		consumers = slices.Clone(grant)
+		for _, h := range held {
+			if h.MailServer {
+				consumers = append(consumers, h.Login)
+			}
+		}
 		slices.Sort(consumers)
 		consumers = slices.Compact(consumers)
 		if len(consumers) == 0 {
-			return errors.New("no login holds EXECUTE on the old functions by name: name the logins of your mail servers (--grant)")
+			return errors.New("no login may read hashes by the old functions, other than as PUBLIC: name the logins of your mail servers (--grant)")
 		}
 
 		// The old functions belong to the login, not to authserver_owner.
-		if _, err := tx.Exec(ctx, `set local role none`); err != nil {
+		if _, err := tx.Exec(ctx, `set local role `+pgx.Identifier{login}.Sanitize()); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
@@ -131,8 +150,25 @@ func TakeOverSPAPI(ctx context.Context, conn *pgx.Conn, grant []string) (consume
 		if err := installSPAPI(ctx, tx, split); err != nil {
 			return err
 		}
-		if err := grantSPAPI(ctx, tx, consumers); err != nil {
+		if err := grantSPAPI(ctx, tx, spapi, consumers); err != nil {
 			return err
+		}
+		for _, h := range held {
+			if slices.Contains(consumers, h.Login) {
+				continue
+			}
+			var kept []string // without the ancestor's internals
+			if err := tx.QueryRow(ctx, `select array(select f from unnest($1::text[]) f where to_regprocedure(f) is not null)`,
+				h.Functions).Scan(&kept); err != nil {
+				return err
+			}
+			if len(kept) == 0 {
+				continue
+			}
+			if err := grantSPAPI(ctx, tx, kept, []string{h.Login}); err != nil {
+				return err
+			}
+			consumers = append(consumers, h.Login)
 		}
 
 		var execute, temporary bool
@@ -200,21 +236,23 @@ func replaceSPAPI(ctx context.Context, tx pgx.Tx, files fs.FS, split bool) error
 // GrantSPAPI lets logins execute the functions of spapi.sql: directly, because
 // a login that does not inherit gets nothing from a group role.
 func GrantSPAPI(ctx context.Context, conn *pgx.Conn, logins []string) error {
-	return asOwner(ctx, conn, func(tx pgx.Tx, _ bool) error { return grantSPAPI(ctx, tx, logins) })
+	return asOwner(ctx, conn, func(tx pgx.Tx, _ bool) error { return grantSPAPI(ctx, tx, spapi, logins) })
 }
 
-func grantSPAPI(ctx context.Context, tx pgx.Tx, logins []string) error {
-	return changeSPAPI(ctx, tx, "grant execute on function %s to %s", logins)
+func grantSPAPI(ctx context.Context, tx pgx.Tx, functions, logins []string) error {
+	return changeSPAPI(ctx, tx, "spapi.grant", "grant execute on function %s to %s", functions, logins)
 }
 
 // RevokeSPAPI takes back what GrantSPAPI gave.
 func RevokeSPAPI(ctx context.Context, conn *pgx.Conn, logins []string) error {
 	return asOwner(ctx, conn, func(tx pgx.Tx, _ bool) error {
-		return changeSPAPI(ctx, tx, "revoke execute on function %s from %s", logins)
+		return changeSPAPI(ctx, tx, "spapi.revoke", "revoke execute on function %s from %s", spapi, logins)
 	})
 }
 
-func changeSPAPI(ctx context.Context, tx pgx.Tx, statement string, logins []string) error {
+// changeSPAPI runs a statement for each login, and writes the audit rows of
+// those for which it changed something.
+func changeSPAPI(ctx context.Context, tx pgx.Tx, action, statement string, functions, logins []string) error {
 	installed, err := SPAPIInstalled(ctx, tx)
 	if err != nil {
 		return err
@@ -222,12 +260,41 @@ func changeSPAPI(ctx context.Context, tx pgx.Tx, statement string, logins []stri
 	if !installed {
 		return ErrNotInstalled
 	}
-	quoted := make([]string, len(logins))
-	for i, login := range logins {
-		quoted[i] = pgx.Identifier{login}.Sanitize()
+	for _, login := range logins {
+		before, err := grantsOf(ctx, tx, login)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf(statement, strings.Join(functions, ", "), pgx.Identifier{login}.Sanitize())); err != nil {
+			return err
+		}
+		after, err := grantsOf(ctx, tx, login)
+		if err != nil {
+			return err
+		}
+		if slices.Equal(before, after) {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `
+			select auth.record($1, $2, jsonb_build_object('functions', $3::text[]), jsonb_build_object('functions', $4::text[]))`,
+			action, login, before, after); err != nil {
+			return err
+		}
 	}
-	_, err = tx.Exec(ctx, fmt.Sprintf(statement, strings.Join(spapi, ", "), strings.Join(quoted, ", ")))
-	return err
+	return nil
+}
+
+// grantsOf returns the functions of spapi.sql that a login may execute by name.
+func grantsOf(ctx context.Context, tx pgx.Tx, login string) ([]string, error) {
+	rows, _ := tx.Query(ctx, `
+		select p.oid::regprocedure::text
+		  from unnest($1::text[]) f
+		  join pg_proc p on p.oid = to_regprocedure(f)
+		 cross join aclexplode(p.proacl) a
+		  join pg_roles r on r.oid = a.grantee
+		 where r.rolname = $2 and a.grantee <> p.proowner and a.privilege_type = 'EXECUTE'
+		 order by 1`, spapi, login)
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // Querier is what reading takes: a connection, a transaction or a pool.

@@ -183,7 +183,9 @@ returns table (username varchar, primary_alias varchar, cred_id varchar)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  canonical text := translate(lower(authserver_verify.password collate "C"), 'ilo- ', '110');
+  -- Null, which matches nothing, if it is longer than anybody types.
+  canonical text := case when octet_length(authserver_verify.password) <= 512 then
+                      translate(lower(authserver_verify.password collate "C"), 'ilo- ', '110') end;
   owner uuid;
   client inet;
 begin

@@ -135,8 +135,8 @@ func migrate(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
 }
 
 // asOwner runs f in a transaction that holds the migration lock and acts as
-// authserver_owner. split is false where the roles do not exist and the login
-// itself owns everything.
+// authserver_owner. split is false where the login itself owns everything: the
+// roles do not exist, or did not when this database was first migrated.
 func asOwner(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx, split bool) error) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		// Two operators at once: the first migrates, the other waits here and
@@ -144,23 +144,32 @@ func asOwner(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx, split bool) 
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtext('authserver.migrate'))`); err != nil {
 			return err
 		}
-		var login string
-		var split, may, mayBecome bool
+		// Schemas of somebody else are not used: who owns a schema decides what
+		// is in it.
+		var login, stranger string
+		var split, mine, may, mayBecome bool
 		if err := tx.QueryRow(ctx, `
-			select current_user, o.oid is not null,
+			select current_user, o.oid is not null, s.mine, s.stranger,
 			       -- From 16 on, the creator of a role is a member that may not act as it.
 			       coalesce(pg_has_role(current_user, o.oid,
 			         case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end), false),
 			       l.rolcreaterole
 			  from pg_roles l left join pg_roles o on o.rolname = 'authserver_owner'
-			 where l.rolname = current_user`).Scan(&login, &split, &may, &mayBecome); err != nil {
+			 cross join lateral (
+			       select coalesce(bool_and(n.nspowner = l.oid), false) as mine,
+			              coalesce(min(r.rolname) filter (where r.oid not in (l.oid, coalesce(o.oid, l.oid))), '') as stranger
+			         from pg_namespace n join pg_roles r on r.oid = n.nspowner
+			        where n.nspname in ('auth', 'api')) s
+			 where l.rolname = current_user`).Scan(&login, &split, &mine, &stranger, &may, &mayBecome); err != nil {
 			return err
 		}
 
 		me := pgx.Identifier{login}.Sanitize()
 		switch {
-		case !split:
-			slog.WarnContext(ctx, "the roles of authserver db init do not exist: this login will own every table and function, so whoever steals it has everything", "login", login)
+		case stranger != "":
+			return fmt.Errorf("schema auth or api belongs to %s, not to authserver_owner or login %s", stranger, login)
+		case !split, mine && login != "authserver_owner":
+			slog.WarnContext(ctx, "without the roles of authserver db init, this login owns every table and function, so whoever steals it has everything", "login", login)
 			return f(tx, false)
 		case may:
 			if _, err := tx.Exec(ctx, `set local role authserver_owner`); err != nil {

@@ -85,7 +85,7 @@ $$;
 -- of nobody.
 --
 -- outcome: ok; exists; unknown_domain; no_user, no_list (the owner is gone);
--- ownerless (it is not blocked and nobody's). redirect_to is where all mail for
+-- ownerless (it is not blocked and nobody's); too_long. redirect_to is where all mail for
 -- the domain goes, so that the alias gets none; null: nowhere else.
 create or replace function api.create_alias(
   p_local_part      text,
@@ -106,6 +106,7 @@ begin
   outcome := case
     when place.id is null                                                    then 'unknown_domain'
     when num_nonnulls(p_user_id, p_mailing_list_id) = 0 and not p_blocked    then 'ownerless'
+    when octet_length(p_local_part || '@' || p_domain) > 254                 then 'too_long'
     else auth.hold_owner(p_user_id, p_mailing_list_id)
   end;
   if outcome <> 'ok' then
@@ -311,7 +312,7 @@ begin
     refused := refused or outcome not in ('blocked', 'created');
     return next;
   end loop;
-  if refused or p_dry_run then
+  if refused or p_dry_run is not false then
     return;
   end if;
 
@@ -364,7 +365,7 @@ begin
     refused := refused or outcome <> 'ok';
     return next;
   end loop;
-  if refused or p_dry_run then
+  if refused or p_dry_run is not false then
     return;
   end if;
 

@@ -51,6 +51,20 @@ begin
 end
 $$;
 
+-- auth.hold_app_passwords locks app passwords, after their users: removing a
+-- user takes them along in an order of its own, so it has to come first or wait.
+create or replace function auth.hold_app_passwords(p_ids text[])
+returns void
+language plpgsql
+as $$
+begin
+  perform from auth.users u
+    where u.id in (select ap.user_id from auth.app_passwords ap where ap.id = any (p_ids))
+    order by u.id for key share;
+  perform from auth.app_passwords ap where ap.id = any (p_ids) order by ap.id for update;
+end
+$$;
+
 -- api.create_app_password gives a user an app password that the program has
 -- generated.
 --
@@ -141,7 +155,7 @@ create or replace function api.revoke_app_passwords(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 begin
-  perform from auth.app_passwords ap where ap.id = any (p_ids) order by ap.id for update;
+  perform auth.hold_app_passwords(p_ids);
   select i into app_password_id from unnest(p_ids) i
    where not exists (select from auth.app_passwords ap where ap.id = i) order by i limit 1;
   if app_password_id is not null then
@@ -170,7 +184,7 @@ as $$
 declare
   was auth.app_passwords;
 begin
-  perform from auth.app_passwords ap where ap.id = any (p_ids) order by ap.id for update;
+  perform auth.hold_app_passwords(p_ids);
   select i into app_password_id from unnest(p_ids) i
    where not exists (select from auth.app_passwords ap where ap.id = i) order by i limit 1;
   if app_password_id is not null then
@@ -188,7 +202,7 @@ begin
   end if;
 
   outcome := 'ok';
-  if p_dry_run then
+  if p_dry_run is not false then
     return;
   end if;
   for was in delete from auth.app_passwords ap where ap.id = any (p_ids) returning ap.* loop

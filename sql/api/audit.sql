@@ -53,7 +53,7 @@ begin atomic
   select a.id, a.at, a.actor, a.login::text, a.origin, a.action, a.object, a.before, a.after
     from auth.audit a
    where (p_object is null or a.object = p_object)
-     and (p_action is null or a.action = p_action or a.action like replace(p_action, '_', '\_') || '.%')
+     and (p_action is null or a.action = p_action or starts_with(a.action, p_action || '.'))
      and (p_actor is null or a.actor = p_actor)
      and (p_since is null or a.at >= p_since)
    order by a.id desc

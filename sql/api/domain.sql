@@ -228,8 +228,8 @@ end
 $$;
 
 -- api.remove_domains removes domains with their keys, and with p_with_aliases
--- their aliases: all of them or, if one row's outcome is not ok, none. With
--- p_dry_run it only says.
+-- their aliases: all of them or, if one row's outcome is not ok, none. Keys and
+-- aliases have audit rows of their own. With p_dry_run it only says.
 --
 -- outcome: ok; gone; has_aliases; has_mailboxes: aliases of it are the delivery
 -- mailboxes of the users named, who would receive no mail any more.
@@ -265,7 +265,7 @@ begin
     refused := refused or outcome <> 'ok';
     return next;
   end loop;
-  if refused or p_dry_run then
+  if refused or p_dry_run is not false then
     return;
   end if;
 
@@ -275,7 +275,10 @@ begin
         'aliases', (select jsonb_agg(a.local_part || '@' || was.name order by a.local_part) from auth.aliases a where a.domain_id = was.id),
         'keys', (select jsonb_agg(to_jsonb(k) - 'sealed_key' order by k.id) from auth.keys k where k.domain_id = was.id)),
       null);
+    perform auth.record('alias.remove', auth.address_of(a), to_jsonb(a), null)
+       from auth.aliases a where a.domain_id = was.id;
     delete from auth.aliases a where a.domain_id = was.id;
+    perform auth.remove_keys(was, array['dkim', 'jwt']);
     delete from auth.domains d where d.id = was.id;
   end loop;
 end

@@ -177,6 +177,11 @@ as $$
 declare
   was auth.email_agent_tokens;
 begin
+  -- Removing a user takes tokens along in an order of its own.
+  perform from auth.users u
+    where u.id in (select t.creator_id from auth.email_agent_tokens t
+                    where t.burned_at is not null and (p_creator_id is null or t.creator_id = p_creator_id))
+    order by u.id for key share;
   for was in
     select t.* from auth.email_agent_tokens t
      where t.burned_at is not null and (p_creator_id is null or t.creator_id = p_creator_id)

@@ -147,7 +147,7 @@ begin
     update auth.mailing_lists m
        set name         = coalesce(p_name, m.name),
            new_mailfrom = case when p_new_mailfrom is null then m.new_mailfrom else nullif(p_new_mailfrom, '') end,
-           owner_id     = case when not p_ownerless then coalesce(p_owner_id, m.owner_id) end
+           owner_id     = case when p_ownerless is not true then coalesce(p_owner_id, m.owner_id) end
      where m.id = was.id
     returning * into made;
     if made is distinct from was then
@@ -217,7 +217,7 @@ begin
     when addresses <@ p_addresses    then 'empty'
     else 'ok'
   end;
-  if outcome <> 'ok' or p_dry_run then
+  if outcome <> 'ok' or p_dry_run is not false then
     return;
   end if;
   delete from auth.mailing_list_addresses la where la.mailing_list_id = list.id and la.address = any (p_addresses);
@@ -258,7 +258,7 @@ begin
                   where given.address <> all (were) order by given.nr);
   removed := array(select old.address from unnest(were) with ordinality old (address, nr)
                     where old.address <> all (p_addresses) order by old.nr);
-  if p_addresses = were or p_dry_run then
+  if p_addresses = were or p_dry_run is not false then
     return;
   end if;
   delete from auth.mailing_list_addresses la where la.mailing_list_id = list.id;
@@ -288,7 +288,7 @@ begin
     addresses := cardinality(auth.addresses_of_list(was.id));
     aliases := array(select auth.address_of(a) from auth.aliases a where a.mailing_list_id = was.id order by 1);
     return next;
-    continue when p_dry_run;
+    continue when p_dry_run is not false;
 
     for one in select a.* from auth.aliases a where a.mailing_list_id = was.id order by a.id loop
       perform auth.record('alias.remove', auth.address_of(one), to_jsonb(one), null);

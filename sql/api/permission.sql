@@ -83,7 +83,8 @@ begin
       select g.id from auth.groups g
        where g.id in (select auth.find_group(s) from unnest(p_selectors) s)
        order by g.id for key share);
-    exit when not exists (select from unnest(p_selectors) s where auth.find_group(s) <> all (ids));
+    exit when not exists (
+      select from unnest(p_selectors) s join auth.groups g on g.id = auth.find_group(s) where g.id <> all (ids));
   end loop;
   unknown := array(
     select s from unnest(p_selectors) with ordinality given (s, nr)
@@ -273,7 +274,7 @@ begin
   changed := auth.permission_names(array(
     select up.permission_id from auth.user_permissions up
      where up.user_id = holder and (p_permissions is null or up.permission_id = any (ids))));
-  if cardinality(changed) = 0 or p_dry_run then
+  if cardinality(changed) = 0 or p_dry_run is not false then
     return;
   end if;
   delete from auth.user_permissions up
@@ -351,7 +352,7 @@ begin
   changed := auth.permission_names(array(
     select gp.permission_id from auth.group_permissions gp
      where gp.group_id = holder and (p_permissions is null or gp.permission_id = any (ids))));
-  if cardinality(changed) = 0 or p_dry_run then
+  if cardinality(changed) = 0 or p_dry_run is not false then
     return;
   end if;
   delete from auth.group_permissions gp
@@ -431,7 +432,7 @@ begin
       from auth.group_members gm join auth.groups g on g.id = gm.group_id
      where gm.user_id = member and (p_groups is null or g.id = any (ids))
      order by g.name collate "C");
-  if cardinality(changed) = 0 or p_dry_run then
+  if cardinality(changed) = 0 or p_dry_run is not false then
     return;
   end if;
   delete from auth.group_members gm

@@ -1,6 +1,9 @@
 -- What a login name or a mail address means: the one place that resolves.
 -- The functions for other servers (spapi.sql) and those of our own daemons
 -- call these, with their own rights and their own search_path.
+--
+-- Backslashes are in E'' strings only: what they mean in others is a setting of
+-- the session, and the session may be a hostile login's.
 
 -- auth.parse_address splits an address at its '@' and folds ASCII letters.
 -- Both parts are null if it is no address. The grammar is that of Go's
@@ -12,16 +15,21 @@ as $$
 declare
   folded text := lower(p_address collate "C");
 begin
+  -- No address is that long, be its domain in U-labels: a longer text is not
+  -- worth looking at.
+  if octet_length(p_address) > 1024 then
+    return;
+  end if;
   -- Atoms of RFC 5321 section 4.1.2 without '|', or of RFC 6531 section 3.3.
-  if folded !~ '^[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+(\.[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
+  if folded !~ E'^[^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+([.][^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
      or folded is not nfc normalized then
     return;
   end if;
   local_part := split_part(folded, '@', 1);
   domain := split_part(folded, '@', 2);
   if octet_length(local_part) > 64
-     or (domain !~ '[^\u0001-\u007f]' and not (
-           domain ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
+     or (domain !~ E'[^\u0001-\u007f]' and not (
+           domain ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
            and domain !~ '[^.]{64}'
            and octet_length(domain) <= 253
            and octet_length(folded) <= 254)) then
@@ -49,7 +57,7 @@ begin
     into id, name, redirect_to, subaddress_separators
     from auth.domains d
    where d.name = folded;
-  if id is null and folded ~ '[^\u0001-\u007f]' then
+  if id is null and folded ~ E'[^\u0001-\u007f]' then
     select d.id, d.name, d.redirect_to, d.subaddress_separators
       into id, name, redirect_to, subaddress_separators
       from auth.domains d
@@ -64,7 +72,8 @@ $$;
 --
 -- domain_id is null if the domain is unknown, alias_id if nothing matches. An
 -- extension that is blocked in one spelling ('a+b') is blocked in the other
--- ('a-b'), unless that is an alias of its own.
+-- ('a-b'), unless that is an alias of its own or the domain has one separator
+-- only.
 create or replace function auth.find_alias(
   p_address           text,
   out domain_id       bigint,
@@ -114,7 +123,7 @@ begin
           union all
           select a.id, a.user_id, a.mailing_list_id, a.blocked, length(a.local_part), false
             from auth.aliases a
-           where a.domain_id = find_alias.domain_id and a.blocked
+           where a.domain_id = find_alias.domain_id and a.blocked and separators = '+-'
              and translate(a.local_part, '-', '+') = any (
                    array(select translate(c, '-', '+') from unnest(cuts || wanted) c))) m
    order by m.matched desc, m.literally desc
@@ -156,15 +165,23 @@ begin
 end
 $$;
 
--- auth.crypt_verifies tells whether crypt(3) of Debian verifies this hash. Only
--- such a hash may leave through SQL: an unusable password must not be one that
--- a server compares in a way of its own.
+-- auth.crypt_verifies tells whether crypt(3) of Debian verifies this hash, at a
+-- cost that a login may have. Only such a hash may leave through SQL: an unusable
+-- password must not be one that a server compares in a way of its own, and one
+-- login must not keep a mail server busy for hours.
+--
+-- The limits are those of Go's account.CryptVerifiable: 2 million rounds, bcrypt
+-- cost 14, 128 MiB for yescrypt.
 create or replace function auth.crypt_verifies(p_hash text)
 returns boolean
 language plpgsql immutable parallel safe
 as $$
 begin
-  return coalesce(p_hash ~ '^\$(5|6|2[aby]|y)\$[./0-9A-Za-z$=,]+$', false);
+  return coalesce(
+    p_hash ~ '^[$][56][$](rounds=([1-9][0-9]{3,5}|1[0-9]{6}|2000000)[$])?[./0-9A-Za-z]{0,16}[$][./0-9A-Za-z]+$'
+    or p_hash ~ '^[$]2[aby][$](0[4-9]|1[0-4])[$][./0-9A-Za-z]{53}$'
+    or p_hash ~ '^[$]y[$]j([7-9A-C][./0-9A-T]|D[./0-9A-D]|E[./0-5]|F[./01])[$][./0-9A-Za-z]{0,86}[$][./0-9A-Za-z]+$',
+    false);
 end
 $$;
 

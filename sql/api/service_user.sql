@@ -148,6 +148,7 @@ declare
   new_password constant boolean := num_nonnulls(p_password_hash, p_app_password_id) > 0;
   was auth.service_users;
   made auth.service_users;
+  moves auth.app_passwords;
 begin
   perform from auth.users u
     where u.id = p_user_id
@@ -189,10 +190,13 @@ begin
       return;
     end if;
 
+    select ap.* into moves from auth.app_passwords ap
+     where ap.id = was.app_password_id and ap.user_id <> p_user_id and not new_password
+       for update;
     -- In one statement, because the two rows name the same user.
     with moved as (
       update auth.app_passwords ap set user_id = p_user_id
-       where ap.id = was.app_password_id and p_user_id is not null and not new_password
+       where ap.id = moves.id
     )
     update auth.service_users s
        set user_id         = coalesce(p_user_id, s.user_id),
@@ -204,6 +208,9 @@ begin
     returning s.* into made;
     if made.username <> was.username then
       delete from auth.login_names n where n.name = was.username;
+    end if;
+    if moves.id is not null then
+      perform auth.record('app_password.edit', ap.id, to_jsonb(moves), to_jsonb(ap)) from auth.app_passwords ap where ap.id = moves.id;
     end if;
     if made.app_password_id is distinct from was.app_password_id then
       perform auth.revoke_app_password(was.app_password_id);

@@ -221,10 +221,31 @@ begin
 end
 $$;
 
+-- auth.record_belongings writes the audit rows of what goes with a user, each
+-- under its own name.
+create or replace function auth.record_belongings(p_user_id uuid)
+returns void
+language plpgsql
+as $$
+begin
+  perform auth.record('alias.remove', auth.address_of(a), to_jsonb(a), null)
+     from auth.aliases a where a.user_id = p_user_id;
+  perform auth.record('service_user.remove', s.username, to_jsonb(s), null)
+     from auth.service_users s where s.user_id = p_user_id;
+  perform auth.record('app_password.remove', ap.id, to_jsonb(ap), null)
+     from auth.app_passwords ap where ap.user_id = p_user_id;
+  perform auth.record('email_agent_token.remove', t.token_hint, to_jsonb(t), null)
+     from auth.email_agent_tokens t where t.creator_id = p_user_id;
+  perform auth.record('mailing_list.edit', m.name, to_jsonb(m), to_jsonb(m) || '{"owner_id": null}')
+     from auth.mailing_lists m where m.owner_id = p_user_id;
+end
+$$;
+
 -- api.remove_users removes users with everything that is theirs: aliases,
 -- service users, app passwords, agent tokens, memberships and permissions.
--- Their mailing lists stay, without an owner. It returns what each had; a user
--- that was gone already has no row. With p_dry_run it only says.
+-- Their mailing lists stay, without an owner. All of that has audit rows of its
+-- own. It returns what each had; a user that was gone already has no row. With
+-- p_dry_run it only says.
 create or replace function api.remove_users(p_user_ids uuid[], p_dry_run boolean)
 returns table (
   user_id       uuid,
@@ -258,6 +279,7 @@ begin
     mailing_lists := array(
       select m.name from auth.mailing_lists m where m.owner_id = was.id order by m.name collate "C", m.id);
     if not p_dry_run then
+      perform auth.record_belongings(was.id);
       perform auth.record('user.remove', was.identifier,
         to_jsonb(was) || jsonb_build_object(
           'aliases', aliases, 'service_users', service_users, 'mailing_lists', mailing_lists,

@@ -23,8 +23,9 @@ create table auth.domains (
     and unicode_name !~ '[\u0001-\u0020@|\u007f-\u00a0]'),
   constraint domains_redirect_to_form check (
     redirect_to = lower(redirect_to collate "C")
-    and octet_length(redirect_to) between 1 and 254
-    and redirect_to ~ '^([^@\u0001-\u0020|]+@)?[a-z0-9.-]+$'),
+    and redirect_to is nfc normalized
+    and octet_length(redirect_to) <= 254
+    and redirect_to ~ '^([^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+(\.[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+)*@)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'),
   constraint domains_redirect_not_to_itself check (redirect_to is distinct from name),
   constraint domains_dkim_selector_form check (
     dkim_selector ~ '^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$'
@@ -41,8 +42,9 @@ create table auth.mailing_lists (
   constraint mailing_lists_name_form check (octet_length(name) between 1 and 255 and name !~ '[\u0001-\u001f\u007f-\u009f]'),
   constraint mailing_lists_new_mailfrom_form check (
     new_mailfrom = lower(new_mailfrom collate "C")
+    and new_mailfrom is nfc normalized
     and octet_length(new_mailfrom) <= 254
-    and new_mailfrom ~ '^[^@\u0001-\u0020|]+@[a-z0-9.-]+$')
+    and new_mailfrom ~ '^[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+(\.[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+)*@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')
 );
 create index mailing_lists_owner on auth.mailing_lists (owner_id);
 
@@ -56,7 +58,7 @@ create table auth.mailing_list_addresses (
     address = lower(address collate "C")
     and address is nfc normalized
     and octet_length(address) <= 254
-    and address ~ '^[^@\u0001-\u0020|]+@[a-z0-9.-]+$')
+    and address ~ '^[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+(\.[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+)*@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')
 );
 
 create table auth.aliases (

@@ -1,5 +1,5 @@
 -- Aliases: creation, selection, change, blocking, removal.
-select plan(76);
+select plan(80);
 
 create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
@@ -128,6 +128,8 @@ select is(pg_temp.block(array['x@example.com', 'x@example.net'], true), 'x@examp
 select is(pg_temp.found(array['x@example.com']), '(x@example.com)', 'or nothing is made');
 
 -- remove
+select is((select count(*) from api.remove_aliases(pg_temp.ids('al@example.org', 'root@example.com'), null)), 2::bigint, 'who does not say whether to do it');
+select is(cardinality(pg_temp.ids('al@example.org', 'root@example.com')), 2, 'removes nothing');
 select is(pg_temp.remove(pg_temp.ids('al@example.org', 'root@example.com'), true), 'al@example.org ok, root@example.com ok', 'a dry run says what would go');
 select is(pg_temp.remove(pg_temp.ids('al@example.org', 'root@example.com') || 0::bigint), 'al@example.org ok, root@example.com ok', 'and they go');
 select is((pg_temp.last_audit('al@example.org')).action, 'alias.remove', 'which is in the audit trail');
@@ -135,5 +137,9 @@ select is(pg_temp.found(array['al@example.org', 'root@example.com']), '(al@examp
 
 select function_privs_are('api', 'edit_aliases', array['bigint[]', 'text', 'text', 'uuid', 'bigint', 'boolean'],
   'authserver_web', array[]::text[], 'the web server does not edit aliases as an operator does');
+
+select is((api.create_domain('long.' || repeat(repeat('d', 60) || '.', 3) || 'test', null, null, false, false, 'd', '+-', null)).outcome, 'ok', 'in a domain with a long name');
+select is((api.create_alias(repeat('a', 64), 'long.' || repeat(repeat('d', 60) || '.', 3) || 'test', pg_temp.user_id('alice'), null, false)).outcome,
+  'too_long', 'an address that nobody could write to is refused');
 
 select * from finish();

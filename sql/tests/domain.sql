@@ -1,5 +1,5 @@
 -- Domains: creation, redirects, parents, removal.
-select plan(52);
+select plan(53);
 
 -- What most of these calls leave as it is.
 create function auth.create_domain(p_name text, p_redirect_to text default null, p_jwt_subdomains boolean default false)
@@ -104,6 +104,7 @@ select is(auth.found(null, 'c.test', null), 'c.test', 'and removes nothing');
 select is(auth.removed(array['a.test', 'c.test'], true, false), 'a.test ok 0 ; c.test ok 2 ', 'aliases go too, if that is said');
 select is((select jsonb_agg(a.before -> 'aliases' order by a.object) from auth.audit a where a.action = 'domain.remove'),
   '[null, ["bob@c.test", "sales@c.test"]]', 'the audit trail names them');
+select is(array(select a.object from auth.audit a where a.action = 'alias.remove' order by a.object), array['bob@c.test', 'sales@c.test'], 'and has each under its own name');
 select is((select r.outcome from api.remove_domains(array[0], true, false) r), 'gone', 'what is not there is said');
 
 select * from finish();

@@ -1,5 +1,5 @@
 -- Keys of domains. What is sealed in them is opaque here.
-select plan(38);
+select plan(40);
 
 create function auth.dkim(p_algorithm text, p_selector text, p_sealed text default '1')
 returns jsonb language sql
@@ -95,5 +95,10 @@ select is((select a.after -> 'changed' from auth.audit a where a.action = 'domai
 -- who may
 select function_privs_are('api', 'sealed_keys', array[]::text[], 'authserver_web', array[]::text[], 'only the command line sees sealed keys');
 select function_privs_are('api', 'reseal_keys', array['bigint[]', 'bytea[]', 'bytea[]', 'text[]'], 'authserver_dkimsigner', array[]::text[], 'and reseals');
+
+-- Removing a domain.
+select is((select r.outcome from api.remove_domains(array(select d.id from auth.domains d where exists (select from auth.keys k where k.domain_id = d.id) limit 1), true, false) r),
+  'ok', 'a domain goes with its keys');
+select isnt((select a.before ->> 'algorithm' from auth.audit a where a.action = 'domain.remove_key' order by a.id desc limit 1), null, 'each of which is recorded');
 
 select * from finish();

@@ -1,5 +1,5 @@
 -- Mailing lists: creation, selection, addresses, removal.
-select plan(53);
+select plan(63);
 
 create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
@@ -91,5 +91,10 @@ select is((select r.name from api.remove_mailing_lists(array[pg_temp.list_id('te
 select is((select count(*) from auth.aliases), 0::bigint, 'with its aliases');
 select is((pg_temp.last_audit('team')).before -> 'aliases', '["all@example.com", "team@example.com"]'::jsonb, 'the audit trail has them');
 select is((pg_temp.last_audit('all@example.com')).action, 'alias.remove', 'each under its own name, too');
+
+-- Constraints, as the second line behind Go's grammar.
+select throws_ok(format($$ select api.create_mailing_list('x', null, null, array[%L]) $$, bad), '23514', null, format('%s is no address', bad))
+  from unnest(array['a,b@x.test', '"a"@x.test', '<a>@x.test', 'a@y..z', 'a@-', '.a@x.test', E'a\u0085@x.test', 'A@x.test', 'a@b@x.test']) bad;
+select throws_ok($$ select api.create_mailing_list('x', 'a,b@x.test', null, array['a@x.test']) $$, '23514', null, 'nor is it a sender');
 
 select * from finish();

@@ -1,5 +1,5 @@
 -- Service users: names of their own, one password each.
-select plan(55);
+select plan(56);
 
 insert into auth.login_names (name, kind) values ('alice', 'user'), ('bob', 'user'), ('nobox', 'user');
 insert into auth.users (identifier, full_name) values ('alice', 'Alice'), ('bob', 'Bob'), ('nobox', 'Nobox');
@@ -74,6 +74,8 @@ select is(pg_temp.edit('backup', 'saver', 'new', pg_temp.user_id('bob')), 'ok', 
 select is((select (u.identifier, s.description, s.app_password_id, ap.user_id = u.id)::text
              from auth.service_users s join auth.users u on u.id = s.user_id join auth.app_passwords ap on ap.id = s.app_password_id
             where s.username = 'saver'), '(bob,new,aaaaaa,t)', 'the app password goes along');
+select is((select (a.object, a.before ->> 'user_id' = pg_temp.user_id('alice')::text, a.after ->> 'user_id' = pg_temp.user_id('bob')::text)::text
+             from auth.audit a where a.action = 'app_password.edit'), '(aaaaaa,t,t)', 'which is recorded');
 select is((select count(*) from auth.login_names n where n.name = 'backup'), 0::bigint, 'the old name is free');
 select is(pg_temp.edit('saver', p_user => pg_temp.user_id('alice'), p_app => 'bbbbbb'), 'ok', 'back, with a new app password');
 select is((select array_agg((ap.id, u.identifier, ap.revoked_at is not null)::text order by ap.id)

@@ -1,5 +1,5 @@
 -- Users: who is meant, who is changed, what goes with whom.
-select plan(58);
+select plan(59);
 
 create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
@@ -91,5 +91,10 @@ select is((select array_agg(n.name order by n.name) from auth.login_names n), ar
 select is((select count(*) from auth.aliases), 1::bigint, 'aliases are gone');
 select is((pg_temp.last_audit('alicia')).before -> 'aliases', '["alice@example.com", "ali@example.com", "alice@xn--mnchen-3ya.example"]', 'and recorded');
 select is((select m.owner_id from auth.mailing_lists m), null, 'the list stays');
+select is(array(select a.action || ' ' || a.object from auth.audit a
+                 where a.id > (select max(e.id) from auth.audit e where e.action = 'user.edit') order by a.action, a.object collate "C"),
+  array['alias.remove ali@example.com', 'alias.remove alice@example.com', 'alias.remove alice@xn--mnchen-3ya.example',
+        'email_agent_token.remove x', 'mailing_list.edit team',
+        'service_user.remove svc', 'service_user.remove svc2', 'user.remove alicia'], 'all that went is recorded under its own name');
 
 select * from finish();
