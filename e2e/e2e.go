@@ -18,9 +18,12 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -36,7 +39,7 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "e2e:", enter())
 		os.Exit(1)
 	}
-	if err := errors.Join(loopbackUp(), privateTemp("/dev/shm"), os.Setenv("TMPDIR", "/dev/shm")); err != nil {
+	if err := errors.Join(loopbackUp(), privateTemp("/dev/shm"), os.Setenv("TMPDIR", "/dev/shm"), moreParallel()); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
@@ -46,6 +49,19 @@ func Main(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// moreParallel runs more tests at once than there are cores, unless go test
+// -parallel says how many: they wait for servers most of the time.
+func moreParallel() error {
+	const name = "test.parallel"
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	if given {
+		return nil
+	}
+	return flag.Set(name, strconv.Itoa(3*runtime.GOMAXPROCS(0)))
 }
 
 // enter replaces this process by one that runs the same program in new

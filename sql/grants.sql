@@ -29,7 +29,8 @@ grant execute on function
   auth.primary_address(uuid),
   auth.has_permission(uuid, text),
   auth.crypt_verifies(text),
-  auth.credentials(text, text)
+  auth.credentials(text, text),
+  auth.client_address(text)
   to authserver_spapi;
 
 -- schema api: the command line calls all of it, each daemon its own part.

@@ -214,7 +214,9 @@ func installSPAPI(ctx context.Context, tx pgx.Tx, split bool) error {
 	if err := replaceSPAPI(ctx, tx, files, split); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `update auth.installed set spapi = true where not spapi`)
+	_, err := tx.Exec(ctx, `
+		with made as (update auth.installed i set spapi = true where not i.spapi returning i.spapi)
+		select auth.record('spapi.install', current_database(), '{"installed": false}', '{"installed": true}') from made`)
 	return err
 }
 

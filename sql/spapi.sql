@@ -141,7 +141,8 @@ end
 $$;
 
 -- authserver_get_senders returns the addresses that a login may use as MAIL
--- FROM: the unblocked aliases of its user. OpenSMTPD's query_mailaddrmap.
+-- FROM: the aliases of its user that receive mail. OpenSMTPD's
+-- query_mailaddrmap.
 create or replace function public.authserver_get_senders(email varchar)
 returns table (sender varchar)
 language plpgsql stable strict parallel safe security definer set search_path = pg_catalog, pg_temp
@@ -159,7 +160,7 @@ begin
       from auth.users u
       join auth.aliases a on a.user_id = u.id
       join auth.domains d on d.id = a.domain_id
-     where u.id = owner and u.active and not a.blocked
+     where u.id = owner and u.active and not a.blocked and d.redirect_to is null
      order by a.id = u.delivery_mailbox_id desc, d.name collate "C", a.local_part collate "C";
 end
 $$;
@@ -187,7 +188,7 @@ declare
   canonical text := case when octet_length(authserver_verify.password) <= 512 then
                       translate(lower(authserver_verify.password collate "C"), 'ilo- ', '110') end;
   owner uuid;
-  client inet;
+  client inet := auth.client_address(remote_ip);
 begin
   if strpos(login, '@') > 0 then
     select f.user_id into owner from auth.find_alias(login) f where not f.blocked and f.redirect_to is null;
@@ -201,13 +202,6 @@ begin
      or (required_permission is not null and not auth.has_permission(owner, required_permission)) then
     return;
   end if;
-
-  -- A client address that is none is in no network, and no reason to fail.
-  begin
-    client := remote_ip::inet;
-  exception when invalid_text_representation then
-    client := null;
-  end;
 
   return query
     select login, auth.primary_address(owner)::varchar, ap.id::varchar
@@ -229,16 +223,9 @@ create or replace function public.authserver_touch(cred_id varchar, service varc
 returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  client inet;
 begin
-  begin
-    client := ip::inet;
-  exception when invalid_text_representation then
-    client := null;
-  end;
   update auth.app_passwords ap
-     set last_used_at = now(), last_used_service = left(service, 64), last_used_from = client
+     set last_used_at = now(), last_used_service = left(service, 64), last_used_from = auth.client_address(ip)
    where ap.id = cred_id
      and ap.revoked_at is null
      and (ap.last_used_at is null or ap.last_used_at <= now() - interval '1 hour');

@@ -129,7 +129,14 @@ func migrate(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `update auth.installed set version = $1, api_digest = $2`, len(migrations), digest)
+		if _, err := tx.Exec(ctx, `update auth.installed set version = $1, api_digest = $2`, len(migrations), digest); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			select auth.record('db.migrate', current_database(),
+			         jsonb_build_object('version', $1::int, 'functions', nullif($2, '')),
+			         jsonb_build_object('version', $3::int, 'functions', $4::text))`,
+			at.Version, at.Digest, len(migrations), digest)
 		return err
 	})
 }

@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -135,6 +136,27 @@ func TestMigrateAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
+// What an operator does to the database as a whole is in the audit trail, too.
+func TestMigrateIsAudited(t *testing.T) {
+	t.Parallel()
+	conn := connect(t, pgtest.NewEmpty(t))
+	exec(t, conn, sql.RolesSQL())
+	for range 2 {
+		if err := errors.Join(sql.Migrate(t.Context(), conn), sql.InstallSPAPI(t.Context(), conn)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, _ := conn.Query(t.Context(), `select a.action || ' ' || (a.before - 'functions')::text || ' ' || (a.after - 'functions')::text from auth.audit a order by a.id`)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	want := []string{
+		fmt.Sprintf(`db.migrate {"version": 0} {"version": %d}`, sql.Version),
+		`spapi.install {"installed": false} {"installed": true}`,
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("the trail is %q, want %q: %v", got, want, err)
+	}
+}
+
 func TestMigrateRefusesNewerDatabase(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, pgtest.New(t, "authserver_admin").SuperURL)
@@ -241,6 +263,9 @@ func catalog(t *testing.T, conn *pgx.Conn) []string {
 		with ours as (select n.oid, n.nspname from pg_namespace n where n.nspname in ('auth', 'api'))
 		select 'schema ' || n.nspname || ' ' || n.nspowner::regrole || ' ' || coalesce(n.nspacl::text, '')
 		  from pg_namespace n join ours o using (oid)
+		union all
+		select 'default privileges ' || d.defaclrole::regrole || d.defaclnamespace || d.defaclobjtype || ' ' || d.defaclacl::text
+		  from pg_default_acl d
 		union all
 		select 'column ' || c.oid::regclass || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
 		       || ' ' || a.attnotnull || a.attidentity || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' ' || coalesce(a.attacl::text, '')

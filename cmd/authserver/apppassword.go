@@ -45,7 +45,7 @@ func appPasswordCreateCommand(db *database) *cli.Command {
 		Flags: append(limit.flags(),
 			userFlag(&selector, "the user whose password it is", true),
 			&cli.StringFlag{Name: "description", Usage: "`TEXT` that tells it from others", Destination: &description},
-			plainFlag(&out)),
+			out.objectFlag()),
 		Action: func(c *cli.Context) error {
 			if err := checkDescription(description); err != nil {
 				return err
@@ -59,7 +59,7 @@ func appPasswordCreateCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "App password %s of %s created\n", password.ID(), user.Identifier)
+				say(c, "App password %s of %s created", password.ID(), user.Identifier)
 				if out.name == "json" {
 					return printJSON(c.App.Writer, struct {
 						ID             string `json:"id"`
@@ -85,7 +85,7 @@ func appPasswordListCommand(db *database) *cli.Command {
 		ArgsUsage:   "[ID...]",
 		Flags: []cli.Flag{
 			userFlag(&selector, "only those of this user", false),
-			&cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: "only those with `TEXT` in the description", Destination: &contains},
+			containsFlag(&contains, "only those with `TEXT` in the description"),
 			out.flag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -94,7 +94,7 @@ func appPasswordListCommand(db *database) *cli.Command {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				user, err := optionalUser(ctx, c, conn, selector)
+				user, err := optionalUser(ctx, c, conn, "user", selector)
 				if err != nil {
 					return err
 				}
@@ -161,7 +161,7 @@ func endAppPasswords(db *database, c *cli.Context, g consent, doing string, end 
 			return err
 		}
 		for _, f := range found {
-			fmt.Fprintf(c.App.ErrWriter, "App password %s of %s %sd\n", f.ID, f.UserIdentifier, doing)
+			say(c, "App password %s of %s %sd", f.ID, f.UserIdentifier, doing)
 		}
 		return nil
 	})
@@ -446,33 +446,6 @@ func (r appPasswordRefusal) err(doing string) error {
 	return fmt.Errorf("%s: unknown outcome %q", doing, r.Outcome)
 }
 
-// userFlag returns --user, which selects a user.
-func userFlag(selector *string, usage string, required bool) cli.Flag {
-	return &cli.StringFlag{
-		Name: "user", Aliases: []string{"u"},
-		Usage: usage + ": `SELECTOR`, a UUID, identifier, address or name of a service user", Destination: selector, Required: required,
-	}
-}
-
-// optionalUser returns the user that the selector of --user means, or nil
-// without that flag: an empty selector, which a script may have got from
-// nowhere, is not everybody.
-func optionalUser(ctx context.Context, c *cli.Context, conn *pgx.Conn, selector string) (*listedUser, error) {
-	if !c.IsSet("user") {
-		return nil, nil
-	}
-	user, err := oneUser(ctx, conn, selector)
-	return &user, err
-}
-
-// idOf returns a user's id as a stored function's parameter: null for nil.
-func idOf(user *listedUser) *string {
-	if user == nil {
-		return nil
-	}
-	return &user.UUID
-}
-
 // checkDescription refuses a description that a list could not show.
 func checkDescription(s string) error {
 	if s == "" {
@@ -482,11 +455,4 @@ func checkDescription(s string) error {
 		return command.Usagef("--description: %s", strings.Replace(err.Error(), "name", "text", 1))
 	}
 	return nil
-}
-
-// plainFlag returns --format for what is one line or one JSON object.
-func plainFlag(f *format) cli.Flag {
-	f.known = []string{"plain", "json"}
-	f.name = "plain"
-	return &cli.GenericFlag{Name: "format", Aliases: []string{"f"}, Usage: "print as `FORMAT`: plain, json", Value: f}
 }

@@ -27,7 +27,7 @@ func auditListCommand(db *database) *cli.Command {
 	var out format
 	var object, action, actor string
 	var past since
-	limit := 100
+	limit := rowLimit(100)
 	return &cli.Command{
 		Name:      "list",
 		Aliases:   []string{"show"},
@@ -39,7 +39,7 @@ func auditListCommand(db *database) *cli.Command {
 			&cli.StringFlag{Name: "action", Usage: "only this `ACTION`, such as user.create, or a noun, such as user", Destination: &action},
 			&cli.StringFlag{Name: "actor", Usage: "only changes by `ACTOR`, such as cli:root", Destination: &actor},
 			&cli.GenericFlag{Name: "since", Usage: "only changes after this `TIME` (2026-01-31, 2026-01-31T12:00:00Z), or so long ago (2h, 30d)", Value: &past},
-			&cli.IntFlag{Name: "limit", Usage: "at most so many", Value: limit, Destination: &limit},
+			&cli.GenericFlag{Name: "limit", Usage: "at most `NUMBER`", Value: &limit},
 			out.flag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -83,12 +83,12 @@ func (d document) MarshalJSON() ([]byte, error) {
 }
 
 // auditTrail calls api.audit_trail. Empty parameters match all.
-func auditTrail(ctx context.Context, conn *pgx.Conn, object, action, actor string, since time.Time, limit int) ([]auditEntry, error) {
+func auditTrail(ctx context.Context, conn *pgx.Conn, object, action, actor string, since time.Time, limit rowLimit) ([]auditEntry, error) {
 	entries, err := queryRows[auditEntry](ctx, conn, `
 		select id::text, at, actor, login, origin, action, object,
 		       coalesce(before::text, '') as before, coalesce(after::text, '') as after
 		  from api.audit_trail(nullif($1, ''), nullif($2, ''), nullif($3, ''), nullif($4, '0001-01-01Z'::timestamptz), $5)`,
-		object, action, actor, since, limit)
+		object, action, actor, since, int(limit))
 	if err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
 	}
@@ -142,6 +142,23 @@ func orNothing(value json.RawMessage) string {
 	}
 	return string(value)
 }
+
+// rowLimit is a flag's value: how many rows to print.
+type rowLimit int
+
+const maxRowLimit = 1_000_000
+
+// Set implements flag.Value.
+func (l *rowLimit) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxRowLimit {
+		return fmt.Errorf("want a number from 1 to %d", maxRowLimit)
+	}
+	*l = rowLimit(n)
+	return nil
+}
+
+func (l *rowLimit) String() string { return strconv.Itoa(int(*l)) }
 
 // since is a flag's value: a time, or how long ago.
 type since time.Time

@@ -82,6 +82,10 @@ func with(c *cli.Context, config pg.Config, f func(ctx context.Context, conn *pg
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context), time.Second)
 		defer cancel()
 		conn.Close(ctx) // what was committed is committed
+		select {
+		case <-conn.PgConn().CleanupDone(): // a statement that still runs has been cancelled
+		case <-ctx.Done():
+		}
 	}()
 	return config.Explain(explain(f(c.Context, conn)))
 }
@@ -96,9 +100,11 @@ func explain(err error) error {
 	case "42501": // insufficient_privilege
 		return fmt.Errorf("%w; has authserver migrate run, and does --database name the login authserver_admin?", err)
 	case "22021": // character_not_in_repertoire
-		return errors.New("an argument is not valid UTF-8")
+		return command.Usagef("an argument is not valid UTF-8")
 	case "23514": // check_violation: the parsers of arguments are laxer than the table
-		return fmt.Errorf("an argument is not valid (%s)", pgErr.ConstraintName)
+		return command.Usagef("an argument is not valid (%s)", pgErr.ConstraintName)
+	case "42704": // undefined_object: a role that somebody typed
+		return errors.New(pgErr.Message)
 	}
 	return err
 }

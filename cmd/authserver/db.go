@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"authbridge/internal/command"
@@ -44,7 +43,7 @@ func dbInitCommand(db *database) *cli.Command {
 				if err := sql.Init(ctx, conn); err != nil {
 					return err
 				}
-				fmt.Fprintln(c.App.ErrWriter, "The roles are ready; next: authserver migrate")
+				say(c, "The roles are ready; next: authserver migrate")
 				return nil
 			})
 		},

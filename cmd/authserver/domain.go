@@ -49,9 +49,9 @@ func domainCreateCommand(db *database) *cli.Command {
 			&cli.BoolFlag{Name: "transactional", Usage: "it may send through the transactional relay", Destination: &transactional}),
 			append(keys.flags(), secret.flag())...),
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			made.jwtSubdomains, made.transactional = &jwtSubdomains, &transactional
 			made.fillIn()
@@ -63,7 +63,7 @@ func domainCreateCommand(db *database) *cli.Command {
 				if err := createDomain(ctx, conn, domain, made, fresh); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Domain %s created\n", domain)
+				say(c, "Domain %s created", domain)
 				return nil
 			})
 		},
@@ -92,9 +92,9 @@ func domainEditCommand(db *database) *cli.Command {
 			dryRunFlag(&dryRun)),
 			append(keys.flags(), secret.flag())...),
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			if len(keys.create) > 0 && len(remove) > 0 {
 				return errors.New("--create-key and --remove-key exclude each other: --overwrite replaces a key")
@@ -123,7 +123,7 @@ func domainEditCommand(db *database) *cli.Command {
 				if err := editDomain(ctx, conn, domain, edit, change); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Domain %s edited\n", domain)
+				say(c, "Domain %s edited", domain)
 				return nil
 			})
 		},
@@ -152,6 +152,26 @@ func tryEdit(c *cli.Context, conn *pgx.Conn, domain address.Domain, edit domainS
 	})
 }
 
+// domainArgument returns the first argument as a domain.
+func domainArgument(c *cli.Context) (address.Domain, error) {
+	domain, err := address.ParseDomain(c.Args().First())
+	if err != nil {
+		return "", command.Usagef("%v", err)
+	}
+	return domain, nil
+}
+
+// printDomains prints the domains that a filter lets through.
+func printDomains(c *cli.Context, db *database, out format, filter domainFilter) error {
+	return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+		domains, err := findDomains(ctx, conn, filter)
+		if err != nil {
+			return err
+		}
+		return printList(c.App.Writer, out, domains, listLine)
+	})
+}
+
 // listLine is how the list format shows a domain.
 func listLine(d listedDomain) string { return fmt.Sprintf("%4d   %s", d.ID, d.Name) }
 
@@ -169,22 +189,16 @@ func domainListCommand(db *database) *cli.Command {
 		Action: func(c *cli.Context) error {
 			var filter domainFilter
 			if c.Args().Present() {
-				domain, err := address.ParseDomain(c.Args().First())
+				domain, err := domainArgument(c)
 				if err != nil {
-					return command.Usagef("%v", err)
+					return err
 				}
 				filter.name = (*string)(&domain)
 				if parents {
 					filter.above = filter.name
 				}
 			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				domains, err := findDomains(ctx, conn, filter)
-				if err != nil {
-					return err
-				}
-				return printList(c.App.Writer, out, domains, listLine)
-			})
+			return printDomains(c, db, out, filter)
 		},
 	}
 }
@@ -211,13 +225,7 @@ func domainSearchCommand(db *database) *cli.Command {
 			if signing {
 				filter.jwtSubdomains = &signing
 			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				domains, err := findDomains(ctx, conn, filter)
-				if err != nil {
-					return err
-				}
-				return printList(c.App.Writer, out, domains, listLine)
-			})
+			return printDomains(c, db, out, filter)
 		},
 	}
 }
@@ -241,21 +249,13 @@ func domainRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				rows, err := removeDomains(ctx, conn, ids, withAliases, true)
-				if err != nil {
-					return err
+				removed, err := askToRemove(c, g, plural(len(ids), "domain", "domains")+" with keys and aliases", func(dryRun bool) ([]removedDomain, error) {
+					return removeDomains(ctx, conn, ids, withAliases, dryRun)
+				})
+				for _, r := range removed {
+					say(c, "Domain %s removed", r.Name)
 				}
-				what := fmt.Sprintf("remove %s with keys and aliases", plural(len(rows), "domain", "domains"))
-				if ok, err := ask(c, g, what, rows); err != nil || !ok {
-					return err
-				}
-				if rows, err = removeDomains(ctx, conn, ids, withAliases, false); err != nil {
-					return err
-				}
-				for _, r := range rows {
-					fmt.Fprintf(c.App.ErrWriter, "Domain %s removed\n", r.Name)
-				}
-				return nil
+				return err
 			})
 		},
 	}

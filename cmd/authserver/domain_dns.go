@@ -9,7 +9,6 @@ import (
 
 	"authbridge/authserver/address"
 	"authbridge/authserver/token"
-	"authbridge/internal/command"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
@@ -25,9 +24,9 @@ func domainDNSCommand(db *database) *cli.Command {
 		ArgsUsage: "DOMAIN",
 		Flags:     []cli.Flag{out.flag("zone")},
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				records, err := wantedRecords(ctx, c, conn, domain)
@@ -72,9 +71,9 @@ func domainCheckDNSCommand(db *database) *cli.Command {
 			out.flag(),
 		},
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				records, err := wantedRecords(ctx, c, conn, domain)
@@ -177,7 +176,7 @@ func wantedRecords(ctx context.Context, c *cli.Context, conn *pgx.Conn, domain a
 		records = append(records, record)
 	}
 	if len(records) == 0 {
-		fmt.Fprintf(c.App.ErrWriter, "warning: %s has no DKIM key, so its mail is not signed; domain edit --create-key dkim makes one\n", domain)
+		say(c, "warning: %s has no DKIM key, so its mail is not signed; domain edit --create-key dkim makes one", domain)
 	}
 	return append(records, token.SPFRecord(domain.String()), token.DMARCRecord(domain.String())), nil
 }

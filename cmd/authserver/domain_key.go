@@ -43,9 +43,9 @@ func domainPubkeyCommand(db *database) *cli.Command {
 			secret.flag(),
 		},
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			keys.create = keyPurposes{token.Purpose(want)}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
@@ -74,7 +74,7 @@ func domainPubkeyCommand(db *database) *cli.Command {
 				if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Public key exported to %s\n", file)
+				say(c, "Public key exported to %s", file)
 				return nil
 			})
 		},
@@ -168,9 +168,9 @@ func domainImportKeyCommand(db *database) *cli.Command {
 			secret.flag(),
 		},
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			if named != nil && want != keyPurpose(token.DKIM) {
 				return command.Usagef("only a DKIM key has a selector")
@@ -184,7 +184,7 @@ func domainImportKeyCommand(db *database) *cli.Command {
 				return err
 			}
 			if token.Weak(key.Public()) {
-				fmt.Fprintln(c.App.ErrWriter, "warning: an RSA key of less than 2048 bits is not trusted everywhere; replace it soon")
+				say(c, "warning: an RSA key of less than 2048 bits is not trusted everywhere; replace it soon")
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				found, err := findDomain(ctx, conn, domain)
@@ -201,7 +201,7 @@ func domainImportKeyCommand(db *database) *cli.Command {
 				if err := editDomain(ctx, conn, domain, domainSettings{}, keyChange{add: []newKey{fresh}, replace: replace}); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Key %s imported for %s\n", fresh.name(), domain)
+				say(c, "Key %s imported for %s", fresh.name(), domain)
 				return nil
 			})
 		},
@@ -242,9 +242,9 @@ func domainKeysCommand(db *database) *cli.Command {
 		ArgsUsage: "DOMAIN",
 		Flags:     []cli.Flag{out.flag()},
 		Action: func(c *cli.Context) error {
-			domain, err := address.ParseDomain(c.Args().First())
+			domain, err := domainArgument(c)
 			if err != nil {
-				return command.Usagef("%v", err)
+				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				if _, err := findDomain(ctx, conn, domain); err != nil {

@@ -43,7 +43,7 @@ func emailAgentTokenCreateCommand(db *database) *cli.Command {
 		Name:        "create",
 		Usage:       "make a token, and print it",
 		Description: "The token is shown this once; lists show its first characters.",
-		Flags:       []cli.Flag{userFlag(&selector, "the user whose token it is", true), plainFlag(&out)},
+		Flags:       []cli.Flag{userFlag(&selector, "the user whose token it is", true), out.objectFlag()},
 		Action: func(c *cli.Context) error {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				user, err := oneUser(ctx, conn, selector)
@@ -55,7 +55,7 @@ func emailAgentTokenCreateCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Token %s… of %s created\n", token.hint(), user.Identifier)
+				say(c, "Token %s… of %s created", token.hint(), user.Identifier)
 				if out.name == "json" {
 					return printJSON(c.App.Writer, struct {
 						ID        string `json:"id"`
@@ -80,7 +80,7 @@ func emailAgentTokenListCommand(db *database) *cli.Command {
 		Flags: []cli.Flag{userFlag(&selector, "only those of this user", false), out.flag()},
 		Action: func(c *cli.Context) error {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				user, err := optionalUser(ctx, c, conn, selector)
+				user, err := optionalUser(ctx, c, conn, "user", selector)
 				if err != nil {
 					return err
 				}
@@ -105,7 +105,7 @@ func emailAgentTokenCheckCommand(
 		Description: "Prints VALID, or INVALID with exit code 1. A token is invalid as long as its creator\n" +
 			"is not active.\n" + tokenArgument,
 		ArgsUsage: "TOKEN",
-		Flags:     []cli.Flag{plainFlag(&out)},
+		Flags:     []cli.Flag{out.objectFlag()},
 		Action: func(c *cli.Context) error {
 			token, err := readToken(c)
 			if err != nil {
@@ -144,7 +144,7 @@ func emailAgentTokenBurnCommand(db *database) *cli.Command {
 					if answer.Outcome == "unknown" {
 						return errNoSuchToken
 					}
-					fmt.Fprintf(c.App.ErrWriter, "dry run: would burn token %s…\n", token.hint())
+					say(c, "dry run: would burn token %s…", token.hint())
 					return nil
 				}
 				already, err := burnEmailAgentToken(ctx, conn, token)
@@ -152,9 +152,9 @@ func emailAgentTokenBurnCommand(db *database) *cli.Command {
 					return err
 				}
 				if already {
-					fmt.Fprintf(c.App.ErrWriter, "Token %s… was burned before\n", token.hint())
+					say(c, "Token %s… was burned before", token.hint())
 				} else {
-					fmt.Fprintf(c.App.ErrWriter, "Token %s… burned\n", token.hint())
+					say(c, "Token %s… burned", token.hint())
 				}
 				return nil
 			})
@@ -172,7 +172,7 @@ func emailAgentTokenCleanupCommand(db *database) *cli.Command {
 		Flags:       append(g.flags(), userFlag(&selector, "only those of this user", false)),
 		Action: func(c *cli.Context) error {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				user, err := optionalUser(ctx, c, conn, selector)
+				user, err := optionalUser(ctx, c, conn, "user", selector)
 				if err != nil {
 					return err
 				}
@@ -187,7 +187,7 @@ func emailAgentTokenCleanupCommand(db *database) *cli.Command {
 				if burned, err = removeBurnedEmailAgentTokens(ctx, conn, user, false); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%s removed\n", plural(len(burned), "burned token", "burned tokens"))
+				say(c, "%s removed", plural(len(burned), "burned token", "burned tokens"))
 				return nil
 			})
 		},

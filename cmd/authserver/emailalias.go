@@ -92,7 +92,7 @@ func emailAliasCreateCommand(db *database) *cli.Command {
 				return command.Usagef("%v", err)
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				owner, err := findOwner(ctx, c, conn, user, list)
+				owner, err := findOwner(ctx, c, conn, "user", user, "mailing-list", list)
 				if err != nil {
 					return err
 				}
@@ -100,9 +100,9 @@ func emailAliasCreateCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Alias %s created\n", made)
+				say(c, "Alias %s created", made)
 				if redirect != nil {
-					fmt.Fprintf(c.App.ErrWriter, "note: mail for %s goes to %s, and none to this alias\n", made.Domain, *redirect)
+					say(c, "note: mail for %s goes to %s, and none to this alias", made.Domain, *redirect)
 				}
 				return nil
 			})
@@ -153,19 +153,8 @@ func emailAliasEditCommand(db *database) *cli.Command {
 				return command.Usagef("there is nothing to change")
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				if c.IsSet("set-user") {
-					owner, err := oneUser(ctx, conn, user)
-					if err != nil {
-						return err
-					}
-					change.owner.user = &owner
-				}
-				if c.IsSet("set-mailing-list") {
-					owner, err := oneMailingList(ctx, conn, list)
-					if err != nil {
-						return err
-					}
-					change.owner.list = &owner
+				if change.owner, err = findOwner(ctx, c, conn, "set-user", user, "set-mailing-list", list); err != nil {
+					return err
 				}
 				return changeAliases(ctx, c, conn, &selection, g, "edit", "edited", change)
 			})
@@ -200,26 +189,21 @@ func changeAliases(ctx context.Context, c *cli.Context, conn *pgx.Conn, selectio
 	if err != nil {
 		return err
 	}
-	if g.dryRun || len(aliases) > 1 {
-		// What would be refused is not worth asking for.
-		if err := rehearse(ctx, conn, func() error {
-			_, err := editAliases(ctx, conn, aliases, change)
-			return err
-		}); err != nil {
-			return err
-		}
-		if ok, err := ask(c, g, do+" "+plural(len(aliases), "alias", "aliases"), aliases); err != nil || !ok {
-			return err
-		}
+	var edited []editedAlias
+	edit := func() (err error) {
+		edited, err = editAliases(ctx, conn, aliases, change)
+		return err
 	}
-	edited, err := editAliases(ctx, conn, aliases, change)
-	if err != nil {
+	if ok, err := askToChange(ctx, c, conn, g, do+" "+plural(len(aliases), "alias", "aliases"), aliases, edit); err != nil || !ok {
+		return err
+	}
+	if err := edit(); err != nil {
 		return err
 	}
 	for _, a := range edited {
-		fmt.Fprintf(c.App.ErrWriter, "Alias %s %s\n", a.Address, done)
+		say(c, "Alias %s %s", a.Address, done)
 		if a.MailboxOf != nil && a.NewAddress != a.Address {
-			fmt.Fprintf(c.App.ErrWriter, "note: %s is known by the address %s from now on\n", *a.MailboxOf, a.NewAddress)
+			say(c, "note: %s is known by the address %s from now on", *a.MailboxOf, a.NewAddress)
 		}
 		if a.MailboxOf != nil && change.blocked != nil && *change.blocked {
 			noteBlockedMailbox(c, *a.MailboxOf, a.NewAddress)
@@ -229,7 +213,7 @@ func changeAliases(ctx context.Context, c *cli.Context, conn *pgx.Conn, selectio
 }
 
 func noteBlockedMailbox(c *cli.Context, identifier, mailbox string) {
-	fmt.Fprintf(c.App.ErrWriter, "note: %s is the delivery mailbox of %s, who receives no mail there any more\n", mailbox, identifier)
+	say(c, "note: %s is the delivery mailbox of %s, who receives no mail there any more", mailbox, identifier)
 }
 
 func emailAliasRemoveCommand(db *database) *cli.Command {
@@ -261,7 +245,7 @@ func emailAliasRemoveCommand(db *database) *cli.Command {
 					return err
 				}
 				for _, address := range removed {
-					fmt.Fprintf(c.App.ErrWriter, "Alias %s removed\n", address)
+					say(c, "Alias %s removed", address)
 				}
 				return nil
 			})
@@ -294,7 +278,7 @@ func emailAliasBlockCommand(db *database) *cli.Command {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				owner, err := findOwner(ctx, c, conn, user, list)
+				owner, err := findOwner(ctx, c, conn, "user", user, "mailing-list", list)
 				if err != nil {
 					return err
 				}
@@ -316,7 +300,7 @@ func emailAliasBlockCommand(db *database) *cli.Command {
 						noteBlockedMailbox(c, *b.MailboxOf, b.Address)
 					}
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Blocked aliases: updated=%d created=%d\n", updated, created)
+				say(c, "Blacklisted aliases: updated=%d created=%d", updated, created)
 				return nil
 			})
 		},
@@ -337,7 +321,7 @@ func (s *aliasSelection) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "mailprefix", Usage: "only those with this `LOCAL` part", Destination: &s.mailprefix},
 		&cli.StringFlag{Name: "domain", Aliases: []string{"d"}, Usage: "only those of `DOMAIN`", Destination: &s.domain},
-		&cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: "only those with `TEXT` in the address", Destination: &s.contains},
+		containsFlag(&s.contains, "only those with `TEXT` in the address"),
 		userFlag(&s.user, "only those of this user", false),
 		listFlag(&s.list, "only those that lead to this list", false),
 		&cli.BoolFlag{Name: "blacklisted", Aliases: []string{"blocked"}, Usage: "only those that are blocked", Destination: &s.blocked},
@@ -347,8 +331,8 @@ func (s *aliasSelection) flags() []cli.Flag {
 
 // parse fills s.filter. If some selection is required, none is a usage error.
 func (s *aliasSelection) parse(c *cli.Context, required bool) error {
-	given := c.Args().Present()
-	for _, name := range []string{"mailprefix", "domain", "contains", "user", "mailing-list", "blacklisted", "not-blacklisted"} {
+	given := c.Args().Present() || s.blocked || s.notBlocked // --blacklisted=false selects nothing
+	for _, name := range []string{"mailprefix", "domain", "contains", "user", "mailing-list"} {
 		given = given || c.IsSet(name)
 	}
 	if required && !given {
@@ -381,7 +365,7 @@ func (s *aliasSelection) parse(c *cli.Context, required bool) error {
 // resolve looks up the user and the list of s.filter.
 func (s *aliasSelection) resolve(ctx context.Context, c *cli.Context, conn *pgx.Conn) error {
 	var err error
-	s.filter.owner, err = findOwner(ctx, c, conn, s.user, s.list)
+	s.filter.owner, err = findOwner(ctx, c, conn, "user", s.user, "mailing-list", s.list)
 	return err
 }
 
@@ -450,14 +434,15 @@ type aliasOwner struct {
 	list *listedMailingList
 }
 
-// findOwner returns the owner that --user or --mailing-list means.
-func findOwner(ctx context.Context, c *cli.Context, conn *pgx.Conn, user, list string) (aliasOwner, error) {
+// findOwner returns the owner that the selectors of two flags of these names
+// mean.
+func findOwner(ctx context.Context, c *cli.Context, conn *pgx.Conn, userFlag, user, listFlag, list string) (aliasOwner, error) {
 	var owner aliasOwner
 	var err error
-	if owner.user, err = optionalUser(ctx, c, conn, user); err != nil {
+	if owner.user, err = optionalUser(ctx, c, conn, userFlag, user); err != nil {
 		return aliasOwner{}, err
 	}
-	if c.IsSet("mailing-list") {
+	if c.IsSet(listFlag) {
 		l, err := oneMailingList(ctx, conn, list)
 		if err != nil {
 			return aliasOwner{}, err

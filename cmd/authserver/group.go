@@ -37,7 +37,7 @@ func groupCreateCommand(db *database) *cli.Command {
 				if err := createGroup(ctx, conn, name); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Group %s created\n", name)
+				say(c, "Group %s created", name)
 				return nil
 			})
 		},

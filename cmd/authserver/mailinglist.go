@@ -72,19 +72,15 @@ func mailingListCreateCommand(db *database) *cli.Command {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				var user *listedUser
-				if c.IsSet("owner") {
-					u, err := oneUser(ctx, conn, owner)
-					if err != nil {
-						return err
-					}
-					user = &u
+				user, err := optionalUser(ctx, c, conn, "owner", owner)
+				if err != nil {
+					return err
 				}
 				id, err := createMailingList(ctx, conn, name, mailFrom, user, addresses)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Mailing list %s created with the id %d\n", name, id)
+				say(c, "Mailing list %s created with the id %d", name, id)
 				return nil
 			})
 		},
@@ -100,7 +96,7 @@ func mailingListListCommand(db *database, name, usage, args string) *cli.Command
 		Description: listSelectors,
 		ArgsUsage:   args,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: "only those with `TEXT` in the name", Destination: &contains},
+			containsFlag(&contains, "only those with `TEXT` in the name"),
 			out.flag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -159,23 +155,18 @@ func mailingListEditCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				if c.IsSet("set-owner") {
-					user, err := oneUser(ctx, conn, owner)
-					if err != nil {
-						return err
-					}
-					change.owner = &user
+				if change.owner, err = optionalUser(ctx, c, conn, "set-owner", owner); err != nil {
+					return err
 				}
-				if g.dryRun || len(lists) > 1 {
-					if ok, err := ask(c, g, "edit "+plural(len(lists), "mailing list", "mailing lists"), mailingListLines(lists)); err != nil || !ok {
-						return err
-					}
+				edit := func() error { return editMailingLists(ctx, conn, lists, change) }
+				if ok, err := askToChange(ctx, c, conn, g, "edit "+plural(len(lists), "mailing list", "mailing lists"), mailingListLines(lists), edit); err != nil || !ok {
+					return err
 				}
-				if err := editMailingLists(ctx, conn, lists, change); err != nil {
+				if err := edit(); err != nil {
 					return err
 				}
 				for _, l := range lists {
-					fmt.Fprintf(c.App.ErrWriter, "Mailing list %s edited\n", l.Name)
+					say(c, "Mailing list %s edited", l.Name)
 				}
 				return nil
 			})
@@ -201,24 +192,17 @@ func mailingListRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				loss, err := removeMailingLists(ctx, conn, lists, true)
-				if err != nil {
-					return err
-				}
-				what := "remove " + plural(len(loss), "mailing list", "mailing lists") + ", and the aliases that are shown"
-				if ok, err := ask(c, g, what, loss); err != nil || !ok {
-					return err
-				}
-				if loss, err = removeMailingLists(ctx, conn, lists, false); err != nil {
-					return err
-				}
-				for _, l := range loss {
-					fmt.Fprintf(c.App.ErrWriter, "Mailing list %s removed\n", l.Name)
+				what := plural(len(lists), "mailing list", "mailing lists") + ", and the aliases that are shown"
+				removed, err := askToRemove(c, g, what, func(dryRun bool) ([]listLoss, error) {
+					return removeMailingLists(ctx, conn, lists, dryRun)
+				})
+				for _, l := range removed {
+					say(c, "Mailing list %s removed", l.Name)
 					for _, alias := range l.Aliases {
-						fmt.Fprintf(c.App.ErrWriter, "Alias %s removed\n", alias)
+						say(c, "Alias %s removed", alias)
 					}
 				}
-				return nil
+				return err
 			})
 		},
 	}
@@ -233,24 +217,16 @@ func mailingListAddAddressCommand(db *database) *cli.Command {
 		ArgsUsage:   "ADDRESS|-...",
 		Flags:       []cli.Flag{listFlag(&list, "the list", true)},
 		Action: func(c *cli.Context) error {
-			addresses, err := readAddresses(c, c.Args().Slice())
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				found, err := oneMailingList(ctx, conn, list)
-				if err != nil {
-					return err
-				}
+			return changeAddresses(db, c, list, func(ctx context.Context, conn *pgx.Conn, found listedMailingList, addresses []string) error {
 				added, err := addListAddresses(ctx, conn, found, addresses)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%s added to mailing list %s", plural(len(added), "address", "addresses"), found.Name)
+				already := ""
 				if there := len(addresses) - len(added); there > 0 {
-					fmt.Fprintf(c.App.ErrWriter, ", %d already there", there)
+					already = fmt.Sprintf(", %d already there", there)
 				}
-				fmt.Fprintln(c.App.ErrWriter)
+				say(c, "%s added to mailing list %s%s", plural(len(added), "address", "addresses"), found.Name, already)
 				return nil
 			})
 		},
@@ -267,22 +243,14 @@ func mailingListRemoveAddressCommand(db *database) *cli.Command {
 		ArgsUsage:   "ADDRESS|-...",
 		Flags:       []cli.Flag{listFlag(&list, "the list", true), dryRunFlag(&dryRun)},
 		Action: func(c *cli.Context) error {
-			addresses, err := readAddresses(c, c.Args().Slice())
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				found, err := oneMailingList(ctx, conn, list)
-				if err != nil {
-					return err
-				}
+			return changeAddresses(db, c, list, func(ctx context.Context, conn *pgx.Conn, found listedMailingList, addresses []string) error {
 				if err := removeListAddresses(ctx, conn, found, addresses, dryRun); err != nil {
 					return err
 				}
 				if dryRun {
 					return showDryRun(c, "take these addresses off mailing list "+found.Name, addressChanges(nil, addresses))
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%s removed from mailing list %s\n", plural(len(addresses), "address", "addresses"), found.Name)
+				say(c, "%s removed from mailing list %s", plural(len(addresses), "address", "addresses"), found.Name)
 				return nil
 			})
 		},
@@ -299,15 +267,7 @@ func mailingListSetAddressesCommand(db *database) *cli.Command {
 		ArgsUsage:   "ADDRESS|-...",
 		Flags:       []cli.Flag{listFlag(&list, "the list", true), dryRunFlag(&dryRun)},
 		Action: func(c *cli.Context) error {
-			addresses, err := readAddresses(c, c.Args().Slice())
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				found, err := oneMailingList(ctx, conn, list)
-				if err != nil {
-					return err
-				}
+			return changeAddresses(db, c, list, func(ctx context.Context, conn *pgx.Conn, found listedMailingList, addresses []string) error {
 				added, removed, err := setListAddresses(ctx, conn, found, addresses, dryRun)
 				if err != nil {
 					return err
@@ -315,11 +275,28 @@ func mailingListSetAddressesCommand(db *database) *cli.Command {
 				if dryRun {
 					return showDryRun(c, "change mailing list "+found.Name, addressChanges(added, removed))
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Addresses of mailing list %s replaced: %d added, %d removed\n", found.Name, len(added), len(removed))
+				say(c, "Addresses of mailing list %s replaced: %d added, %d removed", found.Name, len(added), len(removed))
 				return nil
 			})
 		},
 	}
+}
+
+// changeAddresses runs change on the list that --mailing-list means, and the
+// addresses that the arguments hold.
+func changeAddresses(db *database, c *cli.Context, list string,
+	change func(ctx context.Context, conn *pgx.Conn, found listedMailingList, addresses []string) error) error {
+	addresses, err := readAddresses(c, c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+		found, err := oneMailingList(ctx, conn, list)
+		if err != nil {
+			return err
+		}
+		return change(ctx, conn, found, addresses)
+	})
 }
 
 // listSelection is which lists a command changes.
@@ -327,7 +304,7 @@ type listSelection struct{ contains string }
 
 func (s *listSelection) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: "those with `TEXT` in the name", Destination: &s.contains},
+		containsFlag(&s.contains, "those with `TEXT` in the name"),
 	}
 }
 
@@ -391,6 +368,9 @@ func readAddresses(c *cli.Context, args []string) ([]string, error) {
 	return members.addresses, nil
 }
 
+// maxAddressLine is more than any sensible line of addresses needs.
+const maxAddressLine = 1 << 20
+
 // addressList is addresses as they are stored, each once, in the order in
 // which they came.
 type addressList struct {
@@ -418,7 +398,7 @@ func (l *addressList) add(s string) error {
 // between. Blanks around them, and empty lines, mean nothing.
 func (l *addressList) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, maxAddressLine)
 	for nr := 1; lines.Scan(); nr++ {
 		for text := range strings.SplitSeq(lines.Text(), ",") {
 			if text = strings.TrimSpace(text); text == "" {
@@ -429,7 +409,10 @@ func (l *addressList) read(r io.Reader) error {
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return command.Usagef("stdin has a line longer than %d bytes", maxAddressLine)
+	case err != nil:
 		return fmt.Errorf("addresses from stdin: %w", err)
 	}
 	return nil

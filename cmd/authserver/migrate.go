@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"authbridge/sql"
 
@@ -21,7 +20,7 @@ func migrateCommand(db *database) *cli.Command {
 				if err := sql.Migrate(ctx, conn); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Database is at version %d\n", sql.Version)
+				say(c, "Database is at version %d", sql.Version)
 				return nil
 			})
 		},

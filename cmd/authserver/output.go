@@ -28,13 +28,24 @@ type format struct {
 // flag returns --format. The names that a command has besides table, json and
 // csv come first; the first of all is the default.
 func (f *format) flag(own ...string) cli.Flag {
-	f.known = append(own, "table", "json", "csv")
-	f.name = f.known[0]
+	return f.oneOf(append(own, "table", "json", "csv")...)
+}
+
+// objectFlag returns --format for what is one line or one JSON object.
+func (f *format) objectFlag() cli.Flag { return f.oneOf("plain", "json") }
+
+func (f *format) oneOf(known ...string) cli.Flag {
+	f.known, f.name = known, known[0]
 	return &cli.GenericFlag{
 		Name: "format", Aliases: []string{"f"},
-		Usage: "print as `FORMAT`: " + strings.Join(f.known, ", "),
+		Usage: "print as `FORMAT`: " + strings.Join(known, ", "),
 		Value: f,
 	}
+}
+
+// containsFlag returns --contains.
+func containsFlag(text *string, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: usage, Destination: text}
 }
 
 // Set implements flag.Value.
@@ -78,6 +89,42 @@ func printList[T any](w io.Writer, f format, rows []T, line func(T) string) erro
 		}
 	}
 	return nil
+}
+
+// match is a row that a selector found. The id is empty if it found none.
+type match[T any] interface {
+	match() (selector, id string, row T)
+}
+
+// matches returns the rows that were found, each once. If there are selectors
+// that found none, the error says so: "no SELECTS "x"".
+func matches[M match[T], T any](found []M, selects string) ([]T, error) {
+	var rows []T
+	var missing []string
+	seen := map[string]bool{}
+	for _, m := range found {
+		selector, id, row := m.match()
+		switch {
+		case id == "":
+			missing = append(missing, strconv.Quote(selector))
+		case !seen[id]:
+			seen[id] = true
+			rows = append(rows, row)
+		}
+	}
+	if len(missing) > 0 {
+		return rows, fmt.Errorf("no %s %s", selects, strings.Join(missing, " or "))
+	}
+	return rows, nil
+}
+
+// printFound prints the rows that came with err, and returns err: a program
+// reads what there is, and the exit code says that it is not all.
+func printFound[T any](w io.Writer, out format, rows []T, err error) error {
+	if err != nil && len(rows) == 0 && out.name != "json" {
+		return err
+	}
+	return errors.Join(printList(w, out, rows, nil), err)
 }
 
 // printJSON prints v as other programs expect it: indented, one object or an
@@ -169,6 +216,12 @@ func cells(row any, word map[bool]string) []string {
 		cells = append(cells, text)
 	}
 	return cells
+}
+
+// say writes a line of status text to stderr. Names in it may be anybody's: what
+// could steer a terminal is escaped.
+func say(c *cli.Context, format string, args ...any) {
+	fmt.Fprintln(c.App.ErrWriter, command.OneLine(fmt.Sprintf(format, args...)))
 }
 
 // plural returns "1 alias" or "2 aliases".

@@ -55,7 +55,7 @@ func permissionsCreateCommand(db *database) *cli.Command {
 				if err := createPermission(ctx, conn, permission, name); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Permission %s created\n", permission)
+				say(c, "Permission %s created", permission)
 				return nil
 			})
 		},
@@ -102,7 +102,7 @@ func permissionsRemoveCommand(db *database) *cli.Command {
 				if dryRun {
 					return showDryRun(c, "remove this permission", []permissionLoss{loss})
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Permission %s removed\n", loss.PermissionName)
+				say(c, "Permission %s removed", loss.PermissionName)
 				return nil
 			})
 		},
@@ -139,10 +139,10 @@ func grantCommand(db *database, noun, usage, args, description string,
 					return err
 				}
 				if len(given.Changed) == 0 {
-					fmt.Fprintf(c.App.ErrWriter, "Nothing to do: %s %s has all of this\n", given.kind, given.Holder)
+					say(c, "Nothing to do: %s %s has all of this", given.kind, given.Holder)
 					return nil
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Granted %s %s: %s\n", given.kind, given.Holder, strings.Join(given.Changed, ", "))
+				say(c, "Granted %s %s: %s", given.kind, given.Holder, strings.Join(given.Changed, ", "))
 				return nil
 			})
 		},
@@ -190,15 +190,15 @@ func revokeCommand(db *database, noun, usage, args, description string,
 					return err
 				}
 				for _, group := range taken.Detail {
-					fmt.Fprintf(c.App.ErrWriter, "warning: %v\n", noGroup(group))
+					say(c, "warning: %v", noGroup(group))
 				}
 				switch {
 				case dryRun:
-					return showDryRun(c, "revoke from "+taken.kind+" "+taken.Holder, taken.rows())
+					return showDryRun(c, "revoke these from "+taken.kind+" "+taken.Holder, taken.rows())
 				case len(taken.Changed) == 0:
-					fmt.Fprintf(c.App.ErrWriter, "Nothing to do: %s %s has none of this\n", taken.kind, taken.Holder)
+					say(c, "Nothing to do: %s %s has none of this", taken.kind, taken.Holder)
 				default:
-					fmt.Fprintf(c.App.ErrWriter, "Revoked from %s %s: %s\n", taken.kind, taken.Holder, strings.Join(taken.Changed, ", "))
+					say(c, "Revoked from %s %s: %s", taken.kind, taken.Holder, strings.Join(taken.Changed, ", "))
 				}
 				return nil
 			})

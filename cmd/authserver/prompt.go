@@ -10,6 +10,7 @@ import (
 
 	"authbridge/internal/command"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 )
@@ -47,7 +48,7 @@ func ask[T any](c *cli.Context, g consent, what string, rows []T) (bool, error) 
 		return false, err
 	}
 	for {
-		fmt.Fprintf(c.App.ErrWriter, "%s? [y/N] ", what)
+		fmt.Fprintf(c.App.ErrWriter, "%s? [y/N] ", command.OneLine(what))
 		answer, err := interruptible(c.Context, func() (string, error) { return readLine(c.App.Reader) })
 		if err != nil && err != io.EOF {
 			return false, err
@@ -61,13 +62,39 @@ func ask[T any](c *cli.Context, g consent, what string, rows []T) (bool, error) 
 			}
 			return false, command.Exit(command.Declined, errors.New("nothing was done"))
 		}
-		fmt.Fprintln(c.App.ErrWriter, "please answer yes or no")
+		say(c, "please answer yes or no")
 	}
+}
+
+// askToChange asks about a change that removes nothing: only if there are
+// several rows. What would be refused is not worth asking for, and no dry run
+// shows it, so change is rehearsed first.
+func askToChange[T any](ctx context.Context, c *cli.Context, conn *pgx.Conn, g consent, what string, rows []T, change func() error) (bool, error) {
+	if !g.dryRun && (g.yes || len(rows) == 1) {
+		return true, nil
+	}
+	if err := rehearse(ctx, conn, change); err != nil {
+		return false, err
+	}
+	return ask(c, g, what, rows)
+}
+
+// askToRemove removes what, such as "2 users", if the answer is yes, and returns
+// what it was. remove, with dryRun, says what would go.
+func askToRemove[T any](c *cli.Context, g consent, what string, remove func(dryRun bool) ([]T, error)) ([]T, error) {
+	rows, err := remove(true)
+	if err != nil {
+		return nil, err
+	}
+	if ok, err := ask(c, g, "remove "+what, rows); err != nil || !ok {
+		return nil, err
+	}
+	return remove(false)
 }
 
 // showDryRun says on stderr that what would be done, and prints to which rows.
 func showDryRun[T any](c *cli.Context, what string, rows []T) error {
-	fmt.Fprintf(c.App.ErrWriter, "dry run: would %s\n", what)
+	say(c, "dry run: would %s", what)
 	return printTable(c.App.Writer, rows)
 }
 
@@ -92,7 +119,7 @@ func readPassword(c *cli.Context, name string, given command.Secret) (command.Se
 		}
 		given = command.Secret(line)
 	case c.IsSet(name):
-		fmt.Fprintf(c.App.ErrWriter, "warning: the value of --%s can be seen in the process list; --%s - reads it from stdin\n", name, name)
+		say(c, "warning: the value of --%s can be seen in the process list; --%s - reads it from stdin", name, name)
 	default:
 		tty, ok := terminal(c)
 		if !ok {

@@ -150,7 +150,7 @@ func secretCheckCommand(db *database) *cli.Command {
 				if len(closed) > 0 {
 					return fmt.Errorf("%d of %s cannot be opened", len(closed), plural(len(keys), "sealed key", "sealed keys"))
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%s, all open\n", plural(len(keys), "sealed key", "sealed keys"))
+				say(c, "%s, all open", plural(len(keys), "sealed key", "sealed keys"))
 				return nil
 			})
 		},
@@ -201,7 +201,7 @@ func secretResealCommand(db *database) *cli.Command {
 				if dryRun {
 					would = "dry run: would be "
 				}
-				fmt.Fprintf(c.App.ErrWriter, "%sresealed: %d, under the new SECRET_KEY already: %d\n", would, resealed, total-resealed)
+				say(c, "%sresealed: %d, under the new SECRET_KEY already: %d", would, resealed, total-resealed)
 				return nil
 			})
 		},

@@ -46,7 +46,7 @@ func serviceUserCreateCommand(db *database, profile *account.Profile) *cli.Comma
 			&cli.StringFlag{Name: "username", Usage: "`NAME` to log in with (default: a random UUID)", Destination: &username},
 			&cli.StringFlag{Name: "description", Usage: "`TEXT` that tells it from others", Destination: &description},
 			passwordFlag("password", &password),
-			plainFlag(&out)),
+			out.objectFlag()),
 		Action: func(c *cli.Context) error {
 			name, err := givenLoginName(c, "username", username)
 			if err != nil {
@@ -71,7 +71,7 @@ func serviceUserCreateCommand(db *database, profile *account.Profile) *cli.Comma
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Service user %s of %s created\n", made.Username, user.Identifier)
+				say(c, "Service user %s of %s created", made.Username, user.Identifier)
 				return made.print(c, out)
 			})
 		},
@@ -89,12 +89,12 @@ func serviceUserListCommand(db *database) *cli.Command {
 		ArgsUsage:   "[NAME|ID...]",
 		Flags: []cli.Flag{
 			userFlag(&selector, "only those of this user", false),
-			&cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: "only those with `TEXT` in name or description", Destination: &contains},
+			containsFlag(&contains, "only those with `TEXT` in name or description"),
 			out.flag(),
 		},
 		Action: func(c *cli.Context) error {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				user, err := optionalUser(ctx, c, conn, selector)
+				user, err := optionalUser(ctx, c, conn, "user", selector)
 				if err != nil {
 					return err
 				}
@@ -124,7 +124,7 @@ func serviceUserEditCommand(db *database, profile *account.Profile) *cli.Command
 			&cli.StringFlag{Name: "set-user", Usage: "the user behind it: `SELECTOR`, a UUID, identifier, address or name of a service user", Destination: &selector},
 			passwordFlag("set-password", &password),
 			&cli.BoolFlag{Name: "new-password", Usage: "generate an app password, and print it", Destination: &generate},
-			plainFlag(&out)),
+			out.objectFlag()),
 		Action: func(c *cli.Context) error {
 			var change serviceUserChange
 			var err error
@@ -157,24 +157,22 @@ func serviceUserEditCommand(db *database, profile *account.Profile) *cli.Command
 				if len(found) > 1 && (change.username != nil || hash != nil || generate) {
 					return command.Usagef("a name or password is for one service user, and %d are selected", len(found))
 				}
-				if c.IsSet("set-user") {
-					user, err := oneUser(ctx, conn, selector)
-					if err != nil {
-						return err
-					}
-					change.user = &user
+				if change.user, err = optionalUser(ctx, c, conn, "set-user", selector); err != nil {
+					return err
 				}
-				if g.dryRun || len(found) > 1 {
-					if ok, err := ask(c, g, "edit "+plural(len(found), "service user", "service users"), found); err != nil || !ok {
-						return err
-					}
+				var made madeServiceUser
+				edit := func() (err error) {
+					made, err = editServiceUsers(ctx, conn, found, change, newCredential{hash, generate, limit})
+					return err
 				}
-				made, err := editServiceUsers(ctx, conn, found, change, newCredential{hash, generate, limit})
-				if err != nil {
+				if ok, err := askToChange(ctx, c, conn, g, "edit "+plural(len(found), "service user", "service users"), found, edit); err != nil || !ok {
+					return err
+				}
+				if err := edit(); err != nil {
 					return err
 				}
 				for _, s := range found {
-					fmt.Fprintf(c.App.ErrWriter, "Service user %s edited\n", s.Username)
+					say(c, "Service user %s edited", s.Username)
 				}
 				return made.print(c, out)
 			})
@@ -195,20 +193,13 @@ func serviceUserRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				loss, err := removeServiceUsers(ctx, conn, found, true)
-				if err != nil {
-					return err
+				removed, err := askToRemove(c, g, plural(len(found), "service user", "service users"), func(dryRun bool) ([]serviceUserLoss, error) {
+					return removeServiceUsers(ctx, conn, found, dryRun)
+				})
+				for _, s := range removed {
+					say(c, "Service user %s removed", s.Username)
 				}
-				if ok, err := ask(c, g, "remove "+plural(len(loss), "service user", "service users"), loss); err != nil || !ok {
-					return err
-				}
-				if loss, err = removeServiceUsers(ctx, conn, found, false); err != nil {
-					return err
-				}
-				for _, s := range loss {
-					fmt.Fprintf(c.App.ErrWriter, "Service user %s removed\n", s.Username)
-				}
-				return nil
+				return err
 			})
 		},
 	}

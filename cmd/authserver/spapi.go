@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"authbridge/internal/command"
@@ -39,6 +40,9 @@ func spapiInstallCommand(db *database) *cli.Command {
 			&cli.StringSliceFlag{Name: "grant", Usage: "with --take-over: let `LOGIN` call the functions, too; may be repeated", Destination: &grant},
 		},
 		Action: func(c *cli.Context) error {
+			if slices.Contains(grant.Value(), "") {
+				return command.Usagef("a login is empty")
+			}
 			if len(grant.Value()) > 0 && !takeOver {
 				return command.Usagef("--grant goes with --take-over; otherwise use authserver spapi grant")
 			}
@@ -48,7 +52,7 @@ func spapiInstallCommand(db *database) *cli.Command {
 					if err != nil {
 						return err
 					}
-					fmt.Fprintf(c.App.ErrWriter, "SPAPI is installed. Logins with access: %s\n", strings.Join(consumers, ", "))
+					say(c, "SPAPI is installed. Logins with access: %s", strings.Join(consumers, ", "))
 					return nil
 				}
 				var foreign *sql.ForeignSPAPIError
@@ -97,10 +101,10 @@ func answer(c *cli.Context, is bool, err error, yes, no string) error {
 		return err
 	}
 	if !is {
-		fmt.Fprintln(c.App.ErrWriter, command.OneLine(no))
+		say(c, "%s", no)
 		return command.Exit(command.Failed, nil)
 	}
-	fmt.Fprintln(c.App.ErrWriter, command.OneLine(yes))
+	say(c, "%s", yes)
 	return nil
 }
 
@@ -120,12 +124,15 @@ func spapiChangeCommand(db *database, name, usage, done string, change func(cont
 		ArgsUsage:   "LOGIN...",
 		Action: func(c *cli.Context) error {
 			logins := c.Args().Slice()
+			if slices.Contains(logins, "") {
+				return command.Usagef("a login is empty")
+			}
 			return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
 				if err := change(ctx, conn, logins); err != nil {
 					return err
 				}
 				for _, login := range logins {
-					fmt.Fprintf(c.App.ErrWriter, "User %s %s to the stored procedure API.\n", command.OneLine(login), done)
+					say(c, "User %s %s to the stored procedure API.", login, done)
 				}
 				return nil
 			})

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
-	"strings"
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/address"
@@ -66,7 +63,7 @@ func userCreateCommand(db *database, profile *account.Profile) *cli.Command {
 				if err := createUser(ctx, conn, identifier, fullName, hash, staff); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "User %s created\n", identifier)
+				say(c, "User %s created", identifier)
 				return nil
 			})
 		},
@@ -84,7 +81,7 @@ func userListCommand(db *database) *cli.Command {
 		Description: userSelectors,
 		ArgsUsage:   "[SELECTOR...]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "contains", Aliases: []string{"c"}, Usage: "only those with `TEXT` in identifier or full name", Destination: &contains},
+			containsFlag(&contains, "only those with `TEXT` in identifier or full name"),
 			&cli.BoolFlag{Name: "active", Usage: "only active users", Destination: &active},
 			&cli.BoolFlag{Name: "inactive", Usage: "only users who are not active", Destination: &inactive},
 			out.flag(),
@@ -185,7 +182,7 @@ func userPasswordCommand(db *database, profile *account.Profile) *cli.Command {
 				if err := editUsers(ctx, conn, []listedUser{user}, userChange{passwordHash: &hash}); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Password of %s set\n", user.Identifier)
+				say(c, "Password of %s set", user.Identifier)
 				return nil
 			})
 		},
@@ -218,16 +215,15 @@ func changeUsers(ctx context.Context, c *cli.Context, conn *pgx.Conn, g consent,
 	if (change.identifier != nil || change.passwordHash != nil) && len(users) > 1 {
 		return command.Usagef("an identifier or password is for one user, and %d are selected", len(users))
 	}
-	if g.dryRun || len(users) > 1 {
-		if ok, err := ask(c, g, do+" "+plural(len(users), "user", "users"), users); err != nil || !ok {
-			return err
-		}
+	edit := func() error { return editUsers(ctx, conn, users, change) }
+	if ok, err := askToChange(ctx, c, conn, g, do+" "+plural(len(users), "user", "users"), users, edit); err != nil || !ok {
+		return err
 	}
-	if err := editUsers(ctx, conn, users, change); err != nil {
+	if err := edit(); err != nil {
 		return err
 	}
 	for _, u := range users {
-		fmt.Fprintf(c.App.ErrWriter, "User %s %s\n", u.Identifier, done)
+		say(c, "User %s %s", u.Identifier, done)
 	}
 	return nil
 }
@@ -251,7 +247,7 @@ func userSetDeliveryMailboxCommand(db *database) *cli.Command {
 				if err := setDeliveryMailbox(ctx, conn, user, mailbox); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.ErrWriter, "Mail for %s goes to %s\n", user.Identifier, mailbox)
+				say(c, "Mail for %s goes to %s", user.Identifier, mailbox)
 				return nil
 			})
 		},
@@ -274,20 +270,13 @@ func userRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				loss, err := removeUsers(ctx, conn, users, true)
-				if err != nil {
-					return err
+				removed, err := askToRemove(c, g, plural(len(users), "user", "users"), func(dryRun bool) ([]userLoss, error) {
+					return removeUsers(ctx, conn, users, dryRun)
+				})
+				for _, u := range removed {
+					say(c, "User %s removed", u.Identifier)
 				}
-				if ok, err := ask(c, g, "remove "+plural(len(loss), "user", "users"), loss); err != nil || !ok {
-					return err
-				}
-				if loss, err = removeUsers(ctx, conn, users, false); err != nil {
-					return err
-				}
-				for _, u := range loss {
-					fmt.Fprintf(c.App.ErrWriter, "User %s removed\n", u.Identifier)
-				}
-				return nil
+				return err
 			})
 		},
 	}
@@ -379,6 +368,33 @@ func userSelector(s string) string {
 		return a.String()
 	}
 	return s
+}
+
+// userFlag returns --user, which selects a user.
+func userFlag(selector *string, usage string, required bool) cli.Flag {
+	return &cli.StringFlag{
+		Name: "user", Aliases: []string{"u"},
+		Usage: usage + ": `SELECTOR`, a UUID, identifier, address or name of a service user", Destination: selector, Required: required,
+	}
+}
+
+// optionalUser returns the user that the selector of the flag of this name
+// means, or nil without that flag: an empty selector, which a script may have
+// got from nowhere, is not everybody.
+func optionalUser(ctx context.Context, c *cli.Context, conn *pgx.Conn, flag, selector string) (*listedUser, error) {
+	if !c.IsSet(flag) {
+		return nil, nil
+	}
+	user, err := oneUser(ctx, conn, selector)
+	return &user, err
+}
+
+// idOf returns a user's id as a stored function's parameter: null for nil.
+func idOf(user *listedUser) *string {
+	if user == nil {
+		return nil
+	}
+	return &user.UUID
 }
 
 // oneUser returns the user that a selector means.
@@ -477,40 +493,4 @@ func userIDs(users []listedUser) []string {
 		ids = append(ids, u.UUID)
 	}
 	return ids
-}
-
-// match is a row that a selector found. The id is empty if it found none.
-type match[T any] interface {
-	match() (selector, id string, row T)
-}
-
-// matches returns the rows that were found, each once. If there are selectors
-// that found none, the error says so: "no SELECTS "x"".
-func matches[M match[T], T any](found []M, selects string) ([]T, error) {
-	var rows []T
-	var missing []string
-	seen := map[string]bool{}
-	for _, m := range found {
-		selector, id, row := m.match()
-		switch {
-		case id == "":
-			missing = append(missing, strconv.Quote(selector))
-		case !seen[id]:
-			seen[id] = true
-			rows = append(rows, row)
-		}
-	}
-	if len(missing) > 0 {
-		return rows, fmt.Errorf("no %s %s", selects, strings.Join(missing, " or "))
-	}
-	return rows, nil
-}
-
-// printFound prints the rows that came with err, and returns err: a program
-// reads what there is, and the exit code says that it is not all.
-func printFound[T any](w io.Writer, out format, rows []T, err error) error {
-	if err != nil && len(rows) == 0 && out.name != "json" {
-		return err
-	}
-	return errors.Join(printList(w, out, rows, nil), err)
 }

@@ -3,6 +3,7 @@ package command
 import (
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -224,6 +225,9 @@ func (inv *invocation) assign() error {
 		default:
 			arg := "--" + g.name
 			if g.valued {
+				if _, err := strconv.ParseBool(g.value); err != nil && !valued(lookup(inv.path[level], g.name)) {
+					return Usagef("bad value for %s: want true or false", g.typed)
+				}
 				arg += "=" + g.value
 			}
 			inv.flags[level] = append(inv.flags[level], arg)

@@ -111,21 +111,21 @@ func report(ctx context.Context, program string, inv *invocation, err error, std
 		return Done
 	case errors.As(err, &usage):
 		name := inv.name()
-		fmt.Fprintf(stderr, "%s: %s\nsee %s --help\n", name, OneLine(err.Error()), name)
+		fmt.Fprintf(stderr, "%s: %s\nsee %s --help\n", name, message(err), name)
 		return Usage
 	case errors.Is(err, syscall.EPIPE):
 		// The reader has seen enough, as in "| head".
 		return Failed
 	case errors.As(err, &exit):
 		if exit.err != nil {
-			fmt.Fprintf(stderr, "%s: %s\n", program, OneLine(err.Error()))
+			fmt.Fprintf(stderr, "%s: %s\n", program, message(err))
 		}
 		return exit.code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "%s: interrupted\n", program)
 		return Failed
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", program, OneLine(err.Error()))
+	fmt.Fprintf(stderr, "%s: %s\n", program, message(err))
 	return Failed
 }
 

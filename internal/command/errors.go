@@ -36,6 +36,23 @@ func Usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// maxMessage is more than a terminal shows at once. An argument that an error
+// repeats can be far longer.
+const maxMessage = 4000
+
+// message returns the text of err as one line of at most maxMessage bytes.
+func message(err error) string {
+	text := OneLine(err.Error())
+	if len(text) <= maxMessage {
+		return text
+	}
+	end := maxMessage
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
+
 // OneLine returns s fit for one line of a terminal: line ends become blanks,
 // and what does not print is escaped.
 func OneLine(s string) string {

@@ -170,7 +170,8 @@ func (s Sealed) KeyID() (string, error) {
 }
 
 // Seal encrypts plain for one row of the database. row names table and row,
-// such as "auth.keys/example.com/dkim/mail2026"; Open wants the same.
+// such as "auth.keys:example.com:" and the SHA-256 of the public key; Open
+// wants the same.
 //
 // The nonce is random, which is safe for 2^32 blobs of one key.
 func (k Key) Seal(plain []byte, row string) Sealed {

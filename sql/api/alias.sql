@@ -187,7 +187,8 @@ $$;
 -- changed. A list in place of a user, or the other way round, is a change of
 -- the owner.
 --
--- outcome: ok; gone; unknown_domain; no_user, no_list (the new owner is gone);
+-- outcome: ok; gone; two_owners (an alias has one); unknown_domain; no_user,
+-- no_list (the new owner is gone);
 -- ownerless (an alias of nobody cannot be unblocked); is_mailbox (mailbox_of
 -- receives mail there, so it stays theirs); too_long; exists (another alias
 -- has new_address, or will have it after this call).
@@ -222,6 +223,7 @@ begin
     mailbox_of := auth.mailbox_of(was.id);
     outcome := case
       when was.id is null                                 then 'gone'
+      when num_nonnulls(p_user_id, p_mailing_list_id) = 2 then 'two_owners'
       when p_domain is not null and place.id is null      then 'unknown_domain'
       when owner <> 'ok'                                  then owner
       when not p_blocked

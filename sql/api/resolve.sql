@@ -90,7 +90,6 @@ declare
   wanted text;
   domain text;
   separators text;
-  cuts text[];
 begin
   select p.local_part, p.domain into wanted, domain from auth.parse_address(p_address) p;
   if domain is null then
@@ -103,31 +102,25 @@ begin
     return;
   end if;
 
-  select a.id, a.user_id, a.mailing_list_id, a.blocked
-    into alias_id, user_id, mailing_list_id, blocked
-    from auth.aliases a
-   where a.domain_id = find_alias.domain_id and a.local_part = wanted;
-  if alias_id is not null or separators = '' or wanted = translate(wanted, separators, '') then
-    return;
-  end if;
-
-  cuts := array(
-    select left(wanted, n - 1)
-      from generate_series(2, length(wanted)) n
-     where strpos(separators, substr(wanted, n, 1)) > 0);
-  select m.id, m.user_id, m.mailing_list_id, m.blocked
-    into alias_id, user_id, mailing_list_id, blocked
-    from (select a.id, a.user_id, a.mailing_list_id, a.blocked, length(a.local_part) as matched, true as literally
-            from auth.aliases a
-           where a.domain_id = find_alias.domain_id and a.local_part = any (cuts)
-          union all
-          select a.id, a.user_id, a.mailing_list_id, a.blocked, length(a.local_part), false
-            from auth.aliases a
-           where a.domain_id = find_alias.domain_id and a.blocked and separators = '+-'
-             and translate(a.local_part, '-', '+') = any (
-                   array(select translate(c, '-', '+') from unnest(cuts || wanted) c))) m
-   order by m.matched desc, m.literally desc
-   limit 1;
+  -- From the whole to what is left of the first separator. Each step asks for
+  -- one value, so that its plan is made once for a session.
+  while wanted is not null loop
+    select a.id, a.user_id, a.mailing_list_id, a.blocked
+      into alias_id, user_id, mailing_list_id, blocked
+      from auth.aliases a
+     where a.domain_id = find_alias.domain_id and a.local_part = wanted;
+    exit when alias_id is not null or separators = '';
+    if separators = '+-' and wanted <> translate(wanted, '+-', '') then
+      select a.id, a.user_id, a.mailing_list_id, a.blocked
+        into alias_id, user_id, mailing_list_id, blocked
+        from auth.aliases a
+       where a.domain_id = find_alias.domain_id and a.blocked
+         and translate(a.local_part, '-', '+') = translate(wanted, '-', '+')
+       limit 1;
+      exit when alias_id is not null;
+    end if;
+    wanted := substring(wanted from '^(.+)[' || separators || ']');
+  end loop;
 end
 $$;
 
@@ -230,5 +223,25 @@ begin
   if primary_address is not null then
     return next;
   end if;
+end
+$$;
+
+-- auth.client_address reads the address of a client as a server reports it. It
+-- is null if it is none: that is in no network, and no reason to fail. IPv4 by
+-- way of IPv6 (::ffff:192.0.2.1) is IPv4.
+create or replace function auth.client_address(p_address text)
+returns inet
+language plpgsql immutable
+as $$
+declare
+  address inet;
+begin
+  address := p_address;
+  if address << inet '::ffff:0:0/96' and masklen(address) = 128 then
+    return inet '0.0.0.0' + (address - inet '::ffff:0:0');
+  end if;
+  return address;
+exception when invalid_text_representation then
+  return null;
 end
 $$;
