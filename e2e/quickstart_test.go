@@ -65,7 +65,7 @@ type login struct{ user, password string }
 var (
 	quickPort  = regexp.MustCompile(`(?m)^PostgreSQL \d+ is at 127\.0\.0\.1:(\d+), `)
 	quickFile  = regexp.MustCompile(`(?m)^\w+, (/\S+) \(the rest is in docs/integrations/\S+\):\n\n((?:  .*\n|\n)+)`)
-	quickLogin = regexp.MustCompile(`(?m)^  (\S+) +((?:app )?password) +(\S+)$`)
+	quickLogin = regexp.MustCompile(`(?m)^  (\S+) +((?:app )?password) +(\S+)(?:  \(.*\))?$`)
 )
 
 // startQuickstart starts cmd and reads what it prints up to its last line.

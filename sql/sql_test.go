@@ -229,6 +229,8 @@ func TestUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 
+			// Whatever its functions were, they are replaced.
+			exec(t, conn, `update auth.installed set api_digest = 'frozen'`)
 			if err := sql.Migrate(t.Context(), conn); err != nil {
 				t.Fatal(err)
 			}
@@ -264,11 +266,11 @@ func catalog(t *testing.T, conn *pgx.Conn) []string {
 		select 'schema ' || n.nspname || ' ' || n.nspowner::regrole || ' ' || coalesce(n.nspacl::text, '')
 		  from pg_namespace n join ours o using (oid)
 		union all
-		select 'default privileges ' || d.defaclrole::regrole || d.defaclnamespace || d.defaclobjtype || ' ' || d.defaclacl::text
+		select 'default privileges ' || d.defaclrole::regrole || ' ' || d.defaclnamespace || d.defaclobjtype::text || ' ' || d.defaclacl::text
 		  from pg_default_acl d
 		union all
 		select 'column ' || c.oid::regclass || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-		       || ' ' || a.attnotnull || a.attidentity || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' ' || coalesce(a.attacl::text, '')
+		       || ' ' || a.attnotnull::text || a.attidentity::text || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' ' || coalesce(a.attacl::text, '')
 		  from pg_class c join ours o on o.oid = c.relnamespace
 		  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 		  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
@@ -278,7 +280,8 @@ func catalog(t *testing.T, conn *pgx.Conn) []string {
 		       || case when c.relkind = 'i' then pg_get_indexdef(c.oid) else '' end
 		  from pg_class c join ours o on o.oid = c.relnamespace
 		union all
-		select 'constraint ' || k.conrelid::regclass || ' ' || k.conname || ' ' || pg_get_constraintdef(k.oid)
+		-- A restored "between" has other parentheses than one that was typed.
+		select 'constraint ' || k.conrelid::regclass || ' ' || k.conname || ' ' || translate(pg_get_constraintdef(k.oid), '()', '')
 		  from pg_constraint k join ours o on o.oid = k.connamespace
 		union all
 		select 'function ' || p.oid::regprocedure || ' ' || p.proowner::regrole || ' ' || coalesce(p.proacl::text, '') || ' ' || pg_get_functiondef(p.oid)

@@ -355,9 +355,9 @@ The command line:
 What a mail server asks:
   PGPASSWORD=%s psql -h 127.0.0.1 -p %s -U dovecot-authserver %s -c "select * from authserver_get_credentials('sales@%s')"
 
-Logins for IMAP and SMTP:
+Logins:
   %-20s  password      %s
-  %-20s  app password  %s
+  %-20s  app password  %s  (Dovecot, and Postfix through it)
   %-20s  password      %s
 `,
 		q.cluster.Version(), port, q.dir,

@@ -182,7 +182,7 @@ func TestUsageErrors(t *testing.T) {
 		"a flag where a value belongs":           {"user create --password --yes alice Alice", `authserver user create: --password needs a value (--password=VALUE if it begins with a dash)`},
 		"a missing flag":                         {"user rename", `authserver user rename: --to ($TEST_TO) is missing`},
 		"a bad value names flag and variable":    {"--listen postgres://u:s3cret@h domain list", `authserver domain list: bad value for --listen ($TEST_LISTEN): this is no IP:PORT`},
-		"a bad value of a flag without a value":  {"domain remove --yes=maybe example.com", `authserver domain remove: invalid boolean value "maybe" for -yes: parse error`},
+		"a bad value of a flag without a value":  {"domain remove --yes=maybe example.com", `authserver domain remove: bad value for --yes: want true or false`},
 		"a word that is both help and no action": {"help nothing", `authserver: unknown sub-command "nothing"`},
 	}
 	for name, tt := range tests {
@@ -289,6 +289,7 @@ func TestExitCodes(t *testing.T) {
 		"declined, with context":     {fmt.Errorf("remove: %w", Exit(Declined, errors.New("nothing was done"))), Declined, "authserver: remove: nothing was done\n"},
 		"silent":                     {Exit(Failed, nil), Failed, ""},
 		"usage":                      {Usagef("--user and --list exclude each other"), Usage, "authserver domain list: --user and --list exclude each other\nsee authserver domain list --help\n"},
+		"an argument like a book":    {errors.New(strings.Repeat("ä", 3000)), Failed, "authserver: " + strings.Repeat("ä", 2000) + "…\n"},
 		"head has seen enough":       {&os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}, Failed, ""},
 		"urfave's own exit error":    {cli.Exit("gone", 7), Failed, "authserver: gone\n"},
 	}
