@@ -33,8 +33,8 @@ func auditListCommand(db *database) *cli.Command {
 		Aliases:   []string{"show"},
 		Usage:     "print changes, newest first",
 		ArgsUsage: "[OBJECT]",
-		Description: "OBJECT is the name of what was changed: a user's identifier, an address, a domain. Hashes and keys are not in the trail; " +
-			"that one has changed is.",
+		Description: "OBJECT is the name of what was changed: a user's identifier, an address, a domain.\n" +
+			"Hashes and keys are not in the trail; that one has changed is.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "action", Usage: "only this `ACTION`, such as user.create, or a noun, such as user", Destination: &action},
 			&cli.StringFlag{Name: "actor", Usage: "only changes by `ACTOR`, such as cli:root", Destination: &actor},

@@ -24,9 +24,10 @@ func dbInitCommand(db *database) *cli.Command {
 	return &cli.Command{
 		Name:  "init",
 		Usage: "make the roles and give them the database",
-		Description: "With --apply, --database-owner must log in as a superuser, or as the owner of the database with CREATEROLE. " +
-			"With --print-sql, no database is needed: somebody who may runs what is printed, in that database. Doing it again changes nothing. " +
-			"Then run authserver migrate.",
+		Description: "With --apply, --database-owner must log in as a superuser, or as the owner of the\n" +
+			"database with CREATEROLE. With --print-sql, no database is needed: somebody who may\n" +
+			"runs what is printed, in that database. Doing it again changes nothing. Then run\n" +
+			"authserver migrate.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "print-sql", Usage: "print the statements", Destination: &print},
 			&cli.BoolFlag{Name: "apply", Usage: "run the statements", Destination: &apply},

@@ -23,8 +23,7 @@ func emailAliasCommand(db *database) *cli.Command {
 		Name:  "emailalias",
 		Usage: "the addresses that mail is received at",
 		Subcommands: []*cli.Command{
-			emailAliasListCommand(db, "list", "print addresses: all, or those that are selected", false),
-			emailAliasListCommand(db, "show", "print the addresses that are selected", true),
+			emailAliasListCommand(db),
 			emailAliasCreateCommand(db),
 			emailAliasEditCommand(db),
 			emailAliasRemoveCommand(db),
@@ -34,17 +33,18 @@ func emailAliasCommand(db *database) *cli.Command {
 	}
 }
 
-func emailAliasListCommand(db *database, name, usage string, selected bool) *cli.Command {
+func emailAliasListCommand(db *database) *cli.Command {
 	var selection aliasSelection
 	var out format
 	return &cli.Command{
-		Name:        name,
-		Usage:       usage,
+		Name:        "list",
+		Aliases:     []string{"show"},
+		Usage:       "print addresses: all, or those that are selected",
 		Description: aliasSelectors,
 		ArgsUsage:   "[ADDRESS...]",
 		Flags:       append(selection.flags(), out.flag()),
 		Action: func(c *cli.Context) error {
-			if err := selection.parse(c, selected); err != nil {
+			if err := selection.parse(c, false); err != nil {
 				return err
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {

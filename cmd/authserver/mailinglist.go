@@ -29,8 +29,7 @@ func mailingListCommand(db *database) *cli.Command {
 		Usage: "lists of addresses that mail goes on to",
 		Subcommands: []*cli.Command{
 			mailingListCreateCommand(db),
-			mailingListListCommand(db, "list", "print lists: all, or those that are selected", "[NAME|ID...]"),
-			mailingListListCommand(db, "show", "print the lists that are selected", "NAME|ID..."),
+			mailingListListCommand(db),
 			mailingListEditCommand(db),
 			mailingListRemoveCommand(db),
 			mailingListAddAddressCommand(db),
@@ -87,14 +86,15 @@ func mailingListCreateCommand(db *database) *cli.Command {
 	}
 }
 
-func mailingListListCommand(db *database, name, usage, args string) *cli.Command {
+func mailingListListCommand(db *database) *cli.Command {
 	var contains string
 	var out format
 	return &cli.Command{
-		Name:        name,
-		Usage:       usage,
+		Name:        "list",
+		Aliases:     []string{"show"},
+		Usage:       "print lists: all, or those that are selected",
 		Description: listSelectors,
-		ArgsUsage:   args,
+		ArgsUsage:   "[NAME|ID...]",
 		Flags: []cli.Flag{
 			containsFlag(&contains, "only those with `TEXT` in the name"),
 			out.flag(),

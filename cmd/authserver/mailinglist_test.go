@@ -27,7 +27,7 @@ func TestReadAddressList(t *testing.T) {
 		"a name before the address": {"Alice <alice@example.com>", "", `address has a blank`},
 		"two with a blank between":  {"a@example.com b@example.com", "", `address has a blank`},
 		"half a character":          {"a\xc3@example.com", "", `not valid UTF-8`},
-		"a line without end":        {strings.Repeat("a", 1<<21), "", "addresses from stdin"},
+		"a line without end":        {strings.Repeat("a", 1<<21), "", "stdin has a line longer than 1048576 bytes"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

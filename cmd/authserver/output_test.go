@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/urfave/cli/v2"
 )
 
 type listed struct {
@@ -100,5 +103,16 @@ func TestFormatFlag(t *testing.T) {
 	}
 	if err := f.Set("xml"); err == nil || err.Error() != `"xml" is none of list, table, json, csv` {
 		t.Errorf("xml: %v", err)
+	}
+}
+
+// A name in a status text cannot steer the terminal.
+func TestSay(t *testing.T) {
+	_, _, stderr := runAction(t.Context(), nil, func(c *cli.Context) error {
+		say(c, "User %s created", "\u202eecila\n\x1b[2J")
+		return nil
+	}, strings.NewReader(""))
+	if want := "User \\u202eecila \\x1b[2J created\n"; stderr != want {
+		t.Errorf("%q, want %q", stderr, want)
 	}
 }

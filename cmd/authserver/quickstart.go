@@ -31,8 +31,10 @@ func quickstartCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "quickstart",
 		Usage: "run everything on a PostgreSQL of its own, with something to try",
-		Description: "Starts a private PostgreSQL from the server programs on this machine, sets it up with a demo domain, and prints what to try. " +
-			"Ctrl-C stops it; the data stays in the folder, and the next start goes on with it. As root, it all runs as an unprivileged account.",
+		Description: "Starts a private PostgreSQL from the server programs on this machine, sets it up\n" +
+			"with a demo domain, and prints what to try. Ctrl-C stops it; the data stays in the\n" +
+			"folder, and the next start goes on with it. As root, it all runs as an unprivileged\n" +
+			"account.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "dir", Usage: "keep everything in `FOLDER`", DefaultText: "/var/lib/authserver-quickstart as root, else below $XDG_STATE_HOME", Destination: &dir},
 		},

@@ -33,8 +33,9 @@ func spapiInstallCommand(db *database) *cli.Command {
 	return &cli.Command{
 		Name:  "install",
 		Usage: "put the functions into schema public, or replace ours in place",
-		Description: "Grants stay as they are. A database that holds the functions of the Python authserver is refused; --take-over " +
-			"replaces those, keeps the grants that name a login, and adds those of --grant, in one transaction. Uses --database-owner.",
+		Description: "Grants stay as they are. A database that holds the functions of the Python\n" +
+			"authserver is refused; --take-over replaces those, keeps the grants that name a\n" +
+			"login, and adds those of --grant, in one transaction. Uses --database-owner.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "take-over", Usage: "drop the functions of the Python authserver", Destination: &takeOver},
 			&cli.StringSliceFlag{Name: "grant", Usage: "with --take-over: let `LOGIN` call the functions, too; may be repeated", Destination: &grant},
