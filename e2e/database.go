@@ -74,8 +74,11 @@ func newDatabase(root string) (*Database, error) {
 		return nil, err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "create database authserver"); err != nil {
-		return nil, err
+	// Who sets it up is no superuser.
+	for _, statement := range []string{"create role operator login createrole", "create database authserver owner operator"} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return nil, err
+		}
 	}
 	commands := []string{"authserver db init --apply", "authserver migrate", "authserver spapi install"}
 	for _, page := range []string{"dovecot.md", "opensmtpd.md", "postfix.md"} {
@@ -100,7 +103,7 @@ func newDatabase(root string) (*Database, error) {
 	}
 	for _, command := range commands {
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-euc", command)
-		cmd.Env = []string{"PATH=" + filepath.Dir(program), "DATABASE_OWNER_URL=" + cluster.SuperuserURL("authserver")}
+		cmd.Env = []string{"PATH=" + filepath.Dir(program), "DATABASE_OWNER_URL=" + cluster.URL("operator", "authserver")}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%s: %w\n%s", command, err, out)
 		}

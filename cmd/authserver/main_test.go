@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				Setup: func(env *testscript.Env) error {
 					env.Setenv("DATABASE_URL", db.URL)
-					env.Setenv("DATABASE_OWNER_URL", db.SuperURL)
+					env.Setenv("DATABASE_OWNER_URL", db.OperatorURL)
 					// The race detector would hold up each command for a second.
 					env.Setenv("GORACE", "atexit_sleep_ms=0")
 					return nil

@@ -37,8 +37,10 @@ type DB struct {
 	Owner *pgxpool.Pool // acts as authserver_owner: to arrange things, and to look behind the scenes
 
 	// The database for programs that the test starts: as the role under test,
-	// as authserver_owner, and as superuser.
-	URL, OwnerURL, SuperURL string
+	// as the operator who installs and upgrades, as authserver_owner, and as
+	// superuser. The operator is no superuser: it owns the database and has
+	// CREATEROLE.
+	URL, OperatorURL, OwnerURL, SuperURL string
 }
 
 // New returns a database that lasts as long as t, connected as role, one of
@@ -52,9 +54,10 @@ func New(t testing.TB, role string) DB {
 	}
 	name := s.create(t, templateName)
 	db := DB{
-		URL:      s.cluster.URL(role, name),
-		OwnerURL: s.cluster.URL(superuser, name) + "&role=authserver_owner",
-		SuperURL: s.cluster.URL(superuser, name),
+		URL:         s.cluster.URL(role, name),
+		OperatorURL: s.cluster.URL(operator, name),
+		OwnerURL:    s.cluster.URL(superuser, name) + "&role=authserver_owner",
+		SuperURL:    s.cluster.URL(superuser, name),
 	}
 	db.Pool = open(t, db.URL)
 	db.Owner = open(t, db.OwnerURL)
@@ -98,6 +101,7 @@ func Main(m *testing.M) {
 const (
 	superuser    = "postgres"
 	templateName = "authserver_template"
+	operator     = "operator"
 )
 
 // server is the cluster and a way to make databases.
@@ -124,10 +128,16 @@ func newServer() (*server, error) {
 	if s.admin, err = pgxpool.New(ctx, cluster.URL(superuser, "postgres")); err != nil {
 		return nil, err
 	}
-	if _, err := s.admin.Exec(ctx, "create database "+templateName+" template template0"); err != nil {
+	if _, err := s.admin.Exec(ctx, "create role "+operator+" login createrole"); err != nil {
+		return nil, fmt.Errorf("operator: %w", err)
+	}
+	if _, err := s.admin.Exec(ctx, "create database "+templateName+" owner "+operator+" template template0"); err != nil {
 		return nil, fmt.Errorf("template database: %w", err)
 	}
-	if err := migrate(ctx, cluster.URL(superuser, templateName)); err != nil {
+	if err := migrate(ctx, cluster.URL(operator, templateName)); err != nil {
+		return nil, fmt.Errorf("template database: %w", err)
+	}
+	if err := clearAudit(ctx, cluster.URL(superuser, templateName)); err != nil {
 		return nil, fmt.Errorf("template database: %w", err)
 	}
 	return s, nil
@@ -144,7 +154,16 @@ func migrate(ctx context.Context, url string) error {
 			return err
 		}
 	}
-	// A test's audit trail begins with the test.
+	return nil
+}
+
+// clearAudit empties the audit trail: that of a test begins with the test.
+func clearAudit(ctx context.Context, url string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, `truncate auth.audit restart identity`)
 	return err
 }
@@ -154,7 +173,7 @@ func (s *server) create(t testing.TB, template string) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", s.count.Add(1))
 	// Copying files takes half the time of writing them through the log.
-	if _, err := s.admin.Exec(t.Context(), "create database "+name+" template "+template+" strategy file_copy"); err != nil {
+	if _, err := s.admin.Exec(t.Context(), "create database "+name+" owner "+operator+" template "+template+" strategy file_copy"); err != nil {
 		t.Fatalf("test database: %v", err)
 	}
 	// The copy lacks the privileges on the database itself.
