@@ -78,7 +78,7 @@ func InstallSPAPI(ctx context.Context, conn *pgx.Conn) error {
 //
 // Who could ask for hashes is a mail server, and gets all of our functions. Who
 // could not is none, and keeps what it had.
-func TakeOverSPAPI(ctx context.Context, conn *pgx.Conn, grant []string) (consumers []string, err error) {
+func TakeOverSPAPI(ctx context.Context, conn *pgx.Conn, grant []string, dryRun bool) (consumers []string, err error) {
 	var login string // or the role that it acts as
 	if err := conn.QueryRow(ctx, `select current_user`).Scan(&login); err != nil {
 		return nil, err
@@ -186,10 +186,19 @@ func TakeOverSPAPI(ctx context.Context, conn *pgx.Conn, grant []string) (consume
 		if temporary {
 			return errors.New("PUBLIC may create temporary objects in this database: run authserver db init --apply first, or revoke temporary on the database from public")
 		}
+		if dryRun {
+			return errRehearsal
+		}
 		return nil
 	})
+	if errors.Is(err, errRehearsal) {
+		err = nil
+	}
 	return consumers, err
 }
+
+// errRehearsal rolls back what was done to see whether it can be done.
+var errRehearsal = errors.New("rehearsal")
 
 // foreignSPAPI describes the functions of schema public that carry our names
 // but were not installed by us.

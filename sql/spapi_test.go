@@ -307,7 +307,7 @@ func TestTakeOver(t *testing.T) {
 	ask := prepareDeployed(t, connect(t, url)) // by the right that PUBLIC has
 	ask(t)
 
-	consumers, err := sql.TakeOverSPAPI(t.Context(), super, []string{name})
+	consumers, err := sql.TakeOverSPAPI(t.Context(), super, []string{name}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestTakeOverRefuses(t *testing.T) {
 			t.Parallel()
 			super := ancestor(t)
 			exec(t, super, tt.arrange)
-			_, err := sql.TakeOverSPAPI(t.Context(), super, tt.grant)
+			_, err := sql.TakeOverSPAPI(t.Context(), super, tt.grant, false)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("took over: %v", err)
 			}
@@ -396,7 +396,7 @@ func TestTakeOverAsRole(t *testing.T) {
 	t.Cleanup(func() {
 		exec(t, connect(t, super.Config().ConnString()), `revoke authserver_owner from authserver`)
 	})
-	if _, err := sql.TakeOverSPAPI(t.Context(), conn, []string{"dovecot-authserver"}); err != nil {
+	if _, err := sql.TakeOverSPAPI(t.Context(), conn, []string{"dovecot-authserver"}, false); err != nil {
 		t.Error(err)
 	}
 }

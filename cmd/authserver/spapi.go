@@ -28,7 +28,7 @@ func spapiCommand(db *database) *cli.Command {
 }
 
 func spapiInstallCommand(db *database) *cli.Command {
-	var takeOver bool
+	var takeOver, dryRun bool
 	var grant cli.StringSlice
 	return &cli.Command{
 		Name:  "install",
@@ -39,19 +39,27 @@ func spapiInstallCommand(db *database) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "take-over", Usage: "drop the functions of the Python authserver", Destination: &takeOver},
 			&cli.StringSliceFlag{Name: "grant", Usage: "with --take-over: let `LOGIN` call the functions, too; may be repeated", Destination: &grant},
+			&cli.BoolFlag{Name: "dry-run", Usage: "with --take-over: say who would have access, and do nothing", Destination: &dryRun},
 		},
 		Action: func(c *cli.Context) error {
 			if slices.Contains(grant.Value(), "") {
 				return command.Usagef("a login is empty")
+			}
+			if dryRun && !takeOver {
+				return command.Usagef("--dry-run goes with --take-over")
 			}
 			if len(grant.Value()) > 0 && !takeOver {
 				return command.Usagef("--grant goes with --take-over; otherwise use authserver spapi grant")
 			}
 			return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
 				if takeOver {
-					consumers, err := sql.TakeOverSPAPI(ctx, conn, grant.Value())
+					consumers, err := sql.TakeOverSPAPI(ctx, conn, grant.Value(), dryRun)
 					if err != nil {
 						return err
+					}
+					if dryRun {
+						say(c, "dry run: would install SPAPI. Logins with access: %s", strings.Join(consumers, ", "))
+						return nil
 					}
 					say(c, "SPAPI is installed. Logins with access: %s", strings.Join(consumers, ", "))
 					return nil
@@ -110,33 +118,68 @@ func answer(c *cli.Context, is bool, err error, yes, no string) error {
 }
 
 func spapiGrantCommand(db *database) *cli.Command {
-	return spapiChangeCommand(db, "grant", "let logins call the functions", "now has access", sql.GrantSPAPI)
-}
-
-func spapiRevokeCommand(db *database) *cli.Command {
-	return spapiChangeCommand(db, "revoke", "take that back", "no longer has access", sql.RevokeSPAPI)
-}
-
-func spapiChangeCommand(db *database, name, usage, done string, change func(context.Context, *pgx.Conn, []string) error) *cli.Command {
 	return &cli.Command{
-		Name:        name,
-		Usage:       usage,
+		Name:        "grant",
+		Usage:       "let logins call the functions",
 		Description: "All of the logins, or none. Uses --database-owner.",
 		ArgsUsage:   "LOGIN...",
 		Action: func(c *cli.Context) error {
-			logins := c.Args().Slice()
-			if slices.Contains(logins, "") {
-				return command.Usagef("a login is empty")
-			}
-			return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
-				if err := change(ctx, conn, logins); err != nil {
-					return err
-				}
-				for _, login := range logins {
-					say(c, "User %s %s to the stored procedure API.", login, done)
-				}
-				return nil
-			})
+			return changeAccess(c, db, sql.GrantSPAPI, "now has access")
 		},
 	}
+}
+
+func spapiRevokeCommand(db *database) *cli.Command {
+	var dryRun bool
+	return &cli.Command{
+		Name:        "revoke",
+		Usage:       "take that back",
+		Description: "All of the logins, or none. Does not ask. Uses --database-owner.",
+		ArgsUsage:   "LOGIN...",
+		Flags:       []cli.Flag{dryRunFlag(&dryRun)},
+		Action: func(c *cli.Context) error {
+			if dryRun {
+				return showAccess(c, db)
+			}
+			return changeAccess(c, db, sql.RevokeSPAPI, "no longer has access")
+		},
+	}
+}
+
+// changeAccess grants or revokes, to or from the logins that are the arguments.
+func changeAccess(c *cli.Context, db *database, change func(context.Context, *pgx.Conn, []string) error, done string) error {
+	logins := c.Args().Slice()
+	if slices.Contains(logins, "") {
+		return command.Usagef("a login is empty")
+	}
+	return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := change(ctx, conn, logins); err != nil {
+			return err
+		}
+		for _, login := range logins {
+			say(c, "User %s %s to the stored procedure API.", login, done)
+		}
+		return nil
+	})
+}
+
+// access is whether a login may call the functions.
+type access struct {
+	Login  string `json:"login"`
+	Access bool   `json:"access"`
+}
+
+// showAccess is the dry run of a revoke.
+func showAccess(c *cli.Context, db *database) error {
+	return db.useOwner(c, func(ctx context.Context, conn *pgx.Conn) error {
+		var rows []access
+		for _, login := range c.Args().Slice() {
+			granted, err := sql.SPAPIGranted(ctx, conn, login)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, access{login, granted})
+		}
+		return showDryRun(c, "revoke the access of these logins", rows)
+	})
 }

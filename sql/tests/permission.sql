@@ -1,5 +1,5 @@
 -- Permissions: creation, granting, revoking, removal; memberships.
-select plan(59);
+select plan(60);
 
 create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
@@ -82,6 +82,7 @@ select is((pg_temp.last_audit('wiki')).action, 'permission.grant_group', 'the gi
 select is((select pg_temp.say(g.outcome, g.detail, g.identifier, g.changed) from api.grant_memberships('bob', array['wiki', 'staff']) g), 'ok||bob|staff wiki', 'a user joins groups');
 select is((select pg_temp.say(g.outcome, g.detail, g.identifier, g.changed) from api.grant_memberships('bob', array['wiki']) g), 'ok||bob|', 'once');
 select is((select pg_temp.say(g.outcome, g.detail, null, g.changed) from api.grant_memberships('alice', array['staff', 'x', 'y']) g), 'unknown_group|x y', 'all or none');
+select is((select g.outcome from api.grant_memberships('alice', array['x']) g), 'unknown_group', 'no group at all');
 select is((select g.outcome from api.grant_memberships('carol', array['wiki']) g), 'no_user', 'the user has to be there');
 select is(pg_temp.groups_of('bob'), 'staff wikiwiki.edit+wiki.read', 'groups are listed with what they are for');
 select is(pg_temp.groups_of('alice'), null, 'who joined none is in none');
