@@ -10,6 +10,7 @@ help: ## this list
 .PHONY: run
 run: ## install what is missing, build, and start authserver with a database of its own (ARGS=…)
 	@.ci/deps run
+	@echo building
 	@$(GO) build -o bin/ ./cmd/...
 	@exec bin/authserver quickstart $(ARGS)
 

@@ -36,4 +36,4 @@ grant execute on function
 -- schema api: the command line calls all of it, each daemon its own part.
 grant usage on schema api to authserver_admin, authserver_web, authserver_dkimsigner, authserver_mailforwarder;
 grant execute on all functions in schema api to authserver_admin;
-grant execute on function api.schema_version() to authserver_web, authserver_dkimsigner, authserver_mailforwarder;
+grant execute on function api.schema_version(), api.function_digest() to authserver_web, authserver_dkimsigner, authserver_mailforwarder;

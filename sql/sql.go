@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,16 @@ var files embed.FS
 var Version = func() int {
 	migrations, _ := fs.Glob(files, "migrations/*.sql")
 	return len(migrations)
+}()
+
+// FunctionDigest identifies the stored functions of this program: what
+// api.function_digest() returns once Migrate has run.
+var FunctionDigest = func() string {
+	_, digest, err := functions(files)
+	if err != nil {
+		panic(err) // embedded above
+	}
+	return digest
 }()
 
 // ErrNewer says that the database was migrated by a newer program.
@@ -89,11 +100,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
 		if err != nil {
 			return err
 		}
-		functions, err := fs.Glob(files, "api/*.sql")
-		if err != nil {
-			return err
-		}
-		digest, err := digest(files, append(functions, "spapi.sql", "grants.sql"))
+		functions, digest, err := functions(files)
 		if err != nil {
 			return err
 		}
@@ -216,17 +223,22 @@ func checkServer(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// digest identifies the contents of the named files.
-func digest(files fs.FS, names []string) (string, error) {
+// functions returns the names of the files of schema api, and what identifies
+// the contents of all files that are replaced as a whole.
+func functions(files fs.FS) (names []string, digest string, err error) {
+	names, err = fs.Glob(files, "api/*.sql")
+	if err != nil {
+		return nil, "", err
+	}
 	h := sha256.New()
-	for _, name := range names {
+	for _, name := range append(slices.Clone(names), "spapi.sql", "grants.sql") {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
-			return "", err
+			return nil, "", err
 		}
 		fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return names, hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // execFile runs all statements of a file. An error names the line:

@@ -59,6 +59,9 @@ func (d *database) use(c *cli.Context, f func(ctx context.Context, conn *pgx.Con
 		if err := pg.CheckVersion(ctx, conn, sql.Version); err != nil {
 			return err
 		}
+		if err := pg.WarnIfOtherFunctions(ctx, conn, sql.FunctionDigest); err != nil {
+			return err
+		}
 		if err := pg.WarnIfOwner(ctx, conn); err != nil {
 			return err
 		}

@@ -249,7 +249,11 @@ func domainRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				removed, err := askToRemove(c, g, plural(len(ids), "domain", "domains")+" with keys and aliases", func(dryRun bool) ([]removedDomain, error) {
+				what := plural(len(ids), "domain", "domains") + " with all keys"
+				if withAliases {
+					what += " and aliases"
+				}
+				removed, err := askToRemove(c, g, what, func(dryRun bool) ([]removedDomain, error) {
 					return removeDomains(ctx, conn, ids, withAliases, dryRun)
 				})
 				for _, r := range removed {

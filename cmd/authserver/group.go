@@ -74,7 +74,11 @@ func groupRemoveCommand(db *database) *cli.Command {
 			selector := c.Args().First()
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				if !dryRun {
-					return removeGroup(ctx, conn, selector)
+					if err := removeGroup(ctx, conn, selector); err != nil {
+						return err
+					}
+					say(c, "Group %s removed", selector)
+					return nil
 				}
 				loss, err := findGroup(ctx, conn, selector)
 				if err != nil {

@@ -102,7 +102,7 @@ func showDryRun[T any](c *cli.Context, what string, rows []T) error {
 func passwordFlag(name string, password *command.Secret) cli.Flag {
 	return &cli.GenericFlag{
 		Name:  name,
-		Usage: "the `PASSWORD`, visible to other users of this machine; \"-\" reads one line from stdin",
+		Usage: "the `PASSWORD`, visible to other users of this machine; \"-\" reads one line from stdin, or asks on a terminal",
 		Value: password,
 	}
 }
@@ -112,13 +112,13 @@ func passwordFlag(name string, password *command.Secret) cli.Flag {
 // there is no terminal, that is a usage error.
 func readPassword(c *cli.Context, name string, given command.Secret) (command.Secret, error) {
 	switch {
-	case given == "-":
+	case given == "-" && !isTerminal(c):
 		line, err := interruptible(c.Context, func() (string, error) { return readLine(c.App.Reader) })
 		if err != nil && err != io.EOF {
 			return "", fmt.Errorf("password from stdin: %w", err)
 		}
 		given = command.Secret(line)
-	case c.IsSet(name):
+	case c.IsSet(name) && given != "-":
 		say(c, "warning: the value of --%s can be seen in the process list; --%s - reads it from stdin", name, name)
 	default:
 		tty, ok := terminal(c)
@@ -142,6 +142,12 @@ func readPassword(c *cli.Context, name string, given command.Secret) (command.Se
 		return "", errors.New("the password is empty")
 	}
 	return given, nil
+}
+
+// isTerminal tells whether somebody sits there who can be asked.
+func isTerminal(c *cli.Context) bool {
+	_, ok := terminal(c)
+	return ok
 }
 
 // terminal returns the terminal on stdin, if that is one.

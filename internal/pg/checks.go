@@ -33,6 +33,20 @@ func WarnIfOwner(ctx context.Context, db querier) error {
 	return nil
 }
 
+// WarnIfOtherFunctions logs a warning if the stored functions are not those
+// with this digest: the program was built with others. That works for a while,
+// because functions change compatibly, and is not meant to last.
+func WarnIfOtherFunctions(ctx context.Context, db querier, digest string) error {
+	var installed string
+	if err := db.QueryRow(ctx, `select api.function_digest()`).Scan(&installed); err != nil {
+		return fmt.Errorf("stored functions: %w", err)
+	}
+	if installed != digest {
+		slog.WarnContext(ctx, "the stored functions in the database are those of another build; run authserver migrate with the newer one")
+	}
+	return nil
+}
+
 // CheckVersion returns an error that says what to run if the database is not
 // at schema version want.
 func CheckVersion(ctx context.Context, db querier, want int) error {

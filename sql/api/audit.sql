@@ -39,6 +39,15 @@ begin atomic
   select i.version from auth.installed i;
 end;
 
+-- api.function_digest tells it whether the stored functions are those that it
+-- was built with.
+create or replace function api.function_digest()
+returns text
+language sql stable security definer set search_path = auth, pg_temp
+begin atomic
+  select i.api_digest from auth.installed i;
+end;
+
 -- api.audit_trail returns audit rows, newest first. Null parameters match all.
 create or replace function api.audit_trail(
   p_object text,
