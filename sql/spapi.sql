@@ -56,7 +56,7 @@ begin
     return;
   end if;
 
-  select f.* into found_alias from auth.find_alias(email) f;
+  found_alias := auth.find_alias(email);
   if found_alias.domain_id is null or found_alias.blocked then
     return;
   end if;

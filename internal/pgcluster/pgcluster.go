@@ -51,6 +51,9 @@ type Options struct {
 	// everybody who can reach it.
 	Durable bool
 
+	// Settings of the server, as "name=value", besides those above.
+	Settings []string
+
 	// Locale of a new cluster; empty means C.UTF-8. The encoding is UTF-8.
 	Locale string
 
@@ -245,9 +248,9 @@ func (c *Cluster) settings(port int) []string {
 		"unix_socket_permissions=0700",
 	}
 	if c.opt.Durable {
-		return settings
+		return append(settings, c.opt.Settings...)
 	}
-	return append(settings,
+	settings = append(settings,
 		"hba_file="+c.inside(trustName),
 		// Nothing needs to survive, and many small databases come and go.
 		"fsync=off", "synchronous_commit=off", "full_page_writes=off",
@@ -257,6 +260,7 @@ func (c *Cluster) settings(port int) []string {
 		"dynamic_shared_memory_type=mmap", // files in the state folder, so that they go with it
 		"log_line_prefix=%m [%p] db=%d ",
 	)
+	return append(settings, c.opt.Settings...)
 }
 
 // launch starts the server on a free port.

@@ -13,28 +13,22 @@ create or replace function auth.parse_address(p_address text, out local_part tex
 language plpgsql immutable strict parallel safe
 as $$
 declare
-  folded text := lower(p_address collate "C");
+  folded text := case when octet_length(p_address) <= 1024 then lower(p_address collate "C") end;
 begin
-  -- No address is that long, be its domain in U-labels: a longer text is not
-  -- worth looking at.
-  if octet_length(p_address) > 1024 then
-    return;
-  end if;
-  -- Atoms of RFC 5321 section 4.1.2 without '|', or of RFC 6531 section 3.3.
-  if folded !~ E'^[^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+([.][^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
-     or folded is not nfc normalized then
-    return;
-  end if;
-  local_part := split_part(folded, '@', 1);
-  domain := split_part(folded, '@', 2);
-  if octet_length(local_part) > 64
-     or (domain !~ E'[^\u0001-\u007f]' and not (
-           domain ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
-           and domain !~ '[^.]{64}'
-           and octet_length(domain) <= 253
-           and octet_length(folded) <= 254)) then
-    local_part := null;
-    domain := null;
+  -- One expression, because PostgreSQL prepares each of them anew in every
+  -- transaction. No address is longer than that, be its domain in U-labels. The
+  -- atoms are those of RFC 5321 section 4.1.2 without '|', and of RFC 6531
+  -- section 3.3.
+  if folded ~ E'^[^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+([.][^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
+     and folded is nfc normalized
+     and strpos(folded, '@') <= 65 and octet_length(split_part(folded, '@', 1)) <= 64
+     and (folded ~ E'@.*[^\u0001-\u007f]'
+          or (folded ~ '@[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
+              and folded !~ '@.*[^.]{64}'
+              and octet_length(split_part(folded, '@', 2)) <= 253
+              and octet_length(folded) <= 254)) then
+    local_part := split_part(folded, '@', 1);
+    domain := split_part(folded, '@', 2);
   end if;
 end
 $$;
@@ -87,19 +81,32 @@ create or replace function auth.find_alias(
 language plpgsql stable parallel safe
 as $$
 declare
+  asked record;
   wanted text;
-  domain text;
   separators text;
 begin
-  select p.local_part, p.domain into wanted, domain from auth.parse_address(p_address) p;
-  if domain is null then
+  asked := auth.parse_address(p_address);
+  if asked.domain is null then
     return;
   end if;
-  select d.id, d.name, d.redirect_to, d.subaddress_separators
-    into domain_id, domain_name, redirect_to, separators
-    from auth.find_domain(domain) d;
-  if domain_id is null then
+  wanted := asked.local_part;
+
+  -- Most addresses are aliases of a domain in A-labels.
+  select d.id, d.name, d.redirect_to, d.subaddress_separators, a.id, a.user_id, a.mailing_list_id, a.blocked
+    into domain_id, domain_name, redirect_to, separators, alias_id, user_id, mailing_list_id, blocked
+    from auth.domains d
+    left join auth.aliases a on a.domain_id = d.id and a.local_part = wanted
+   where d.name = asked.domain;
+  if alias_id is not null then
     return;
+  end if;
+  if domain_id is null then
+    select d.id, d.name, d.redirect_to, d.subaddress_separators
+      into domain_id, domain_name, redirect_to, separators
+      from auth.find_domain(asked.domain) d;
+    if domain_id is null then
+      return;
+    end if;
   end if;
 
   -- From the whole to what is left of the first separator. Each step asks for
@@ -195,7 +202,7 @@ declare
   alias record;
 begin
   if strpos(p_login, '@') > 0 then
-    select f.user_id, f.blocked, f.redirect_to into alias from auth.find_alias(p_login) f;
+    alias := auth.find_alias(p_login);
     if alias.blocked or alias.redirect_to is not null then
       return;
     end if;
@@ -212,15 +219,14 @@ begin
                 and ap.networks is null
                 and (ap.services is null or p_permission = any (ap.services))));
   end if;
-  if owner is null or not auth.crypt_verifies(hash) then
-    return;
-  end if;
-  if p_permission is not null and not auth.has_permission(owner, p_permission) then
+  if owner is null
+     or not auth.crypt_verifies(hash)
+     or (p_permission is not null and not auth.has_permission(owner, p_permission)) then
     return;
   end if;
   primary_address := auth.primary_address(owner);
-  password := hash;
   if primary_address is not null then
+    password := hash;
     return next;
   end if;
 end
