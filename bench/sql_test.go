@@ -127,6 +127,11 @@ func address(extension string) string {
 	return fmt.Sprintf("a%d.u%d%s@d%d.example", rand.IntN(aliases-1)+1, user, extension, user%domains)
 }
 
+// What a question costs that needs no answer: the limit of all others.
+func BenchmarkRoundTrip(b *testing.B) {
+	lookups(b, `SELECT $1::varchar`, "")
+}
+
 func BenchmarkResolveAlias(b *testing.B) {
 	lookups(b, `SELECT * FROM authserver_resolve_alias($1, TRUE)`, "")
 }

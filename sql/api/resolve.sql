@@ -97,26 +97,19 @@ begin
     from auth.domains d
     left join auth.aliases a on a.domain_id = d.id and a.local_part = wanted
    where d.name = asked.domain;
-  if alias_id is not null then
-    return;
-  end if;
   if domain_id is null then
-    select d.id, d.name, d.redirect_to, d.subaddress_separators
-      into domain_id, domain_name, redirect_to, separators
-      from auth.find_domain(asked.domain) d;
-    if domain_id is null then
-      return;
-    end if;
+    select d.id, d.name, d.redirect_to, d.subaddress_separators, a.id, a.user_id, a.mailing_list_id, a.blocked
+      into domain_id, domain_name, redirect_to, separators, alias_id, user_id, mailing_list_id, blocked
+      from auth.find_domain(asked.domain) d
+      left join auth.aliases a on a.domain_id = d.id and a.local_part = wanted;
+  end if;
+  if domain_id is null or separators = '' then
+    return;
   end if;
 
   -- From the whole to what is left of the first separator. Each step asks for
   -- one value, so that its plan is made once for a session.
-  while wanted is not null loop
-    select a.id, a.user_id, a.mailing_list_id, a.blocked
-      into alias_id, user_id, mailing_list_id, blocked
-      from auth.aliases a
-     where a.domain_id = find_alias.domain_id and a.local_part = wanted;
-    exit when alias_id is not null or separators = '';
+  while alias_id is null loop
     if separators = '+-' and wanted <> translate(wanted, '+-', '') then
       select a.id, a.user_id, a.mailing_list_id, a.blocked
         into alias_id, user_id, mailing_list_id, blocked
@@ -127,6 +120,11 @@ begin
       exit when alias_id is not null;
     end if;
     wanted := substring(wanted from '^(.+)[' || separators || ']');
+    exit when wanted is null;
+    select a.id, a.user_id, a.mailing_list_id, a.blocked
+      into alias_id, user_id, mailing_list_id, blocked
+      from auth.aliases a
+     where a.domain_id = find_alias.domain_id and a.local_part = wanted;
   end loop;
 end
 $$;
