@@ -204,7 +204,7 @@ begin
     if alias.blocked or alias.redirect_to is not null then
       return;
     end if;
-    select u.id, u.password_hash into owner, hash from auth.users u where u.id = alias.user_id;
+    owner := alias.user_id;
   else
     select s.user_id, coalesce(s.password_hash, ap.crypt_hash)
       into owner, hash
@@ -217,14 +217,16 @@ begin
                 and ap.networks is null
                 and (ap.services is null or p_permission = any (ap.services))));
   end if;
-  if owner is null
-     or not auth.crypt_verifies(hash)
-     or (p_permission is not null and not auth.has_permission(owner, p_permission)) then
-    return;
-  end if;
-  primary_address := auth.primary_address(owner);
-  if primary_address is not null then
-    password := hash;
+  -- The hash of an address is its user's; the rest is what auth.primary_address
+  -- says, asked for in the same step.
+  select coalesce(hash, u.password_hash), a.local_part || '@' || d.name
+    into password, primary_address
+    from auth.users u
+    join auth.aliases a on a.id = u.delivery_mailbox_id
+    join auth.domains d on d.id = a.domain_id
+   where u.id = owner and u.active;
+  if auth.crypt_verifies(password)
+     and (p_permission is null or auth.has_permission(owner, p_permission)) then
     return next;
   end if;
 end
