@@ -83,9 +83,12 @@ var million = sync.OnceValue(func() (err error) {
 		create role consumer login noinherit`, users, domains, aliases),
 		`vacuum analyze`,
 		// The server has been up for a while: what lookups read is in memory.
-		fmt.Sprintf(`select count(c.password)
-		  from generate_series(1, %[1]d) i
-		 cross join lateral public.authserver_get_credentials('a1.u' || i || '@d' || i %% %[2]d || '.example', 'imap') c`, users, domains),
+		`set enable_seqscan = off; set enable_bitmapscan = off;
+		select count(*) from (select a.domain_id, a.local_part from auth.aliases a order by a.domain_id, a.local_part) x;
+		select count(*) from (select a.* from auth.aliases a order by a.id) x;
+		select count(*) from (select u.* from auth.users u order by u.id) x;
+		select count(*) from (select m.* from auth.group_members m order by m.user_id, m.group_id) x;
+		reset enable_seqscan; reset enable_bitmapscan`,
 	} {
 		if _, err := super.PgConn().Exec(ctx, statements).ReadAll(); err != nil {
 			return err
