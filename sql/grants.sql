@@ -27,6 +27,7 @@ grant execute on function
   auth.find_domain(text),
   auth.find_alias(text),
   auth.primary_address(uuid),
+  auth.permission_names(uuid),
   auth.has_permission(uuid, text),
   auth.crypt_verifies(text),
   auth.credentials(text, text),

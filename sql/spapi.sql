@@ -99,10 +99,15 @@ create or replace function public.authserver_get_credentials(email varchar)
 returns table (username varchar, password varchar, primary_alias varchar)
 language plpgsql stable strict parallel safe security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  found_credentials record := auth.credentials(email, null);
 begin
-  return query
-    select email, c.password::varchar, c.primary_address::varchar
-      from auth.credentials(email, null) c;
+  if found_credentials.password is not null then
+    username := email;
+    password := found_credentials.password;
+    primary_alias := found_credentials.primary_address;
+    return next;
+  end if;
 end
 $$;
 
@@ -111,10 +116,15 @@ create or replace function public.authserver_get_credentials(email varchar, requ
 returns table (username varchar, password varchar, primary_alias varchar)
 language plpgsql stable strict parallel safe security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  found_credentials record := auth.credentials(email, required_permission);
 begin
-  return query
-    select email, c.password::varchar, c.primary_address::varchar
-      from auth.credentials(email, required_permission) c;
+  if found_credentials.password is not null then
+    username := email;
+    password := found_credentials.password;
+    primary_alias := found_credentials.primary_address;
+    return next;
+  end if;
 end
 $$;
 

@@ -145,21 +145,33 @@ begin
 end
 $$;
 
--- auth.has_permission tells whether a user holds a permission, directly or
--- through a group.
+-- auth.permission_names returns the permissions that a user holds, directly or
+-- through a group, some of them twice. It is SQL, without rights or settings of
+-- its own, so that it becomes part of the query that asks.
+create or replace function auth.permission_names(p_user_id uuid)
+returns table (permission_name text)
+language sql stable parallel safe
+begin atomic
+  select p.permission_name
+    from auth.user_permissions up
+    join auth.permissions p on p.id = up.permission_id
+   where up.user_id = p_user_id
+   union all
+  select p.permission_name
+    from auth.group_members gm
+    join auth.group_permissions gp on gp.group_id = gm.group_id
+    join auth.permissions p on p.id = gp.permission_id
+   where gm.user_id = p_user_id;
+end;
+
+-- auth.has_permission tells whether a user holds a permission.
 create or replace function auth.has_permission(p_user_id uuid, p_permission_name text)
 returns boolean
 language plpgsql stable parallel safe
 as $$
 begin
   return exists (
-    select from auth.permissions p
-     where p.permission_name = p_permission_name
-       and (exists (select from auth.user_permissions up
-                     where up.user_id = p_user_id and up.permission_id = p.id)
-         or exists (select from auth.group_members gm
-                      join auth.group_permissions gp on gp.group_id = gm.group_id
-                     where gm.user_id = p_user_id and gp.permission_id = p.id)));
+    select from auth.permission_names(p_user_id) n where n.permission_name = p_permission_name);
 end
 $$;
 
@@ -184,14 +196,18 @@ end
 $$;
 
 -- auth.credentials returns the one password hash that a server may verify a
--- login with, and the primary address of its user. No row means: refuse.
+-- login with, and the primary address of its user. Null means: refuse.
 --
 -- A login is an address of an active user, by alias or sub-address, or the name
 -- of a service user. p_permission null asks for none. A server that asks here
 -- knows neither client address nor, without a permission, the service: an app
 -- password that is limited to some is then refused, not trusted.
-create or replace function auth.credentials(p_login text, p_permission text)
-returns table (password text, primary_address text)
+create or replace function auth.credentials(
+  p_login             text,
+  p_permission        text,
+  out password        text,
+  out primary_address text
+)
 language plpgsql stable parallel safe
 as $$
 declare
@@ -201,7 +217,7 @@ declare
 begin
   if strpos(p_login, '@') > 0 then
     alias := auth.find_alias(p_login);
-    if alias.blocked or alias.redirect_to is not null then
+    if alias.user_id is null or alias.blocked or alias.redirect_to is not null then
       return;
     end if;
     owner := alias.user_id;
@@ -224,10 +240,12 @@ begin
     from auth.users u
     join auth.aliases a on a.id = u.delivery_mailbox_id
     join auth.domains d on d.id = a.domain_id
-   where u.id = owner and u.active;
-  if auth.crypt_verifies(password)
-     and (p_permission is null or auth.has_permission(owner, p_permission)) then
-    return next;
+   where u.id = owner and u.active
+     and (p_permission is null
+          or exists (select from auth.permission_names(u.id) n where n.permission_name = p_permission));
+  if not auth.crypt_verifies(password) then
+    password := null;
+    primary_address := null;
   end if;
 end
 $$;

@@ -1063,6 +1063,36 @@ $$;
 ALTER FUNCTION api.find_users(p_selectors text[], p_contains text, p_active boolean) OWNER TO authserver_owner;
 
 --
+-- Name: installed; Type: TABLE; Schema: auth; Owner: authserver_owner
+--
+
+CREATE TABLE auth.installed (
+    only_row boolean DEFAULT true NOT NULL,
+    version integer DEFAULT 0 NOT NULL,
+    api_digest text DEFAULT ''::text NOT NULL,
+    spapi boolean DEFAULT false NOT NULL,
+    CONSTRAINT installed_only_row_check CHECK (only_row)
+);
+
+
+ALTER TABLE auth.installed OWNER TO authserver_owner;
+
+--
+-- Name: function_digest(); Type: FUNCTION; Schema: api; Owner: authserver_owner
+--
+
+CREATE FUNCTION api.function_digest() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'auth', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT i.api_digest
+    FROM auth.installed i;
+END;
+
+
+ALTER FUNCTION api.function_digest() OWNER TO authserver_owner;
+
+--
 -- Name: grant_group_permissions(text, text[]); Type: FUNCTION; Schema: api; Owner: authserver_owner
 --
 
@@ -1986,21 +2016,6 @@ $$;
 ALTER FUNCTION api.revoke_user_permissions(p_user text, p_permissions text[], p_dry_run boolean, OUT outcome text, OUT detail text[], OUT identifier text, OUT changed text[]) OWNER TO authserver_owner;
 
 --
--- Name: installed; Type: TABLE; Schema: auth; Owner: authserver_owner
---
-
-CREATE TABLE auth.installed (
-    only_row boolean DEFAULT true NOT NULL,
-    version integer DEFAULT 0 NOT NULL,
-    api_digest text DEFAULT ''::text NOT NULL,
-    spapi boolean DEFAULT false NOT NULL,
-    CONSTRAINT installed_only_row_check CHECK (only_row)
-);
-
-
-ALTER TABLE auth.installed OWNER TO authserver_owner;
-
---
 -- Name: schema_version(); Type: FUNCTION; Schema: api; Owner: authserver_owner
 --
 
@@ -2371,7 +2386,7 @@ ALTER FUNCTION auth.client_address(p_address text) OWNER TO authserver_owner;
 -- Name: credentials(text, text); Type: FUNCTION; Schema: auth; Owner: authserver_owner
 --
 
-CREATE FUNCTION auth.credentials(p_login text, p_permission text) RETURNS TABLE(password text, primary_address text)
+CREATE FUNCTION auth.credentials(p_login text, p_permission text, OUT password text, OUT primary_address text) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
 declare
@@ -2380,11 +2395,11 @@ declare
   alias record;
 begin
   if strpos(p_login, '@') > 0 then
-    select f.user_id, f.blocked, f.redirect_to into alias from auth.find_alias(p_login) f;
-    if alias.blocked or alias.redirect_to is not null then
+    alias := auth.find_alias(p_login);
+    if alias.user_id is null or alias.blocked or alias.redirect_to is not null then
       return;
     end if;
-    select u.id, u.password_hash into owner, hash from auth.users u where u.id = alias.user_id;
+    owner := alias.user_id;
   else
     select s.user_id, coalesce(s.password_hash, ap.crypt_hash)
       into owner, hash
@@ -2397,22 +2412,25 @@ begin
                 and ap.networks is null
                 and (ap.services is null or p_permission = any (ap.services))));
   end if;
-  if owner is null or not auth.crypt_verifies(hash) then
-    return;
-  end if;
-  if p_permission is not null and not auth.has_permission(owner, p_permission) then
-    return;
-  end if;
-  primary_address := auth.primary_address(owner);
-  password := hash;
-  if primary_address is not null then
-    return next;
+  -- The hash of an address is its user's; the rest is what auth.primary_address
+  -- says, asked for in the same step.
+  select coalesce(hash, u.password_hash), a.local_part || '@' || d.name
+    into password, primary_address
+    from auth.users u
+    join auth.aliases a on a.id = u.delivery_mailbox_id
+    join auth.domains d on d.id = a.domain_id
+   where u.id = owner and u.active
+     and (p_permission is null
+          or exists (select from auth.permission_names(u.id) n where n.permission_name = p_permission));
+  if not auth.crypt_verifies(password) then
+    password := null;
+    primary_address := null;
   end if;
 end
 $$;
 
 
-ALTER FUNCTION auth.credentials(p_login text, p_permission text) OWNER TO authserver_owner;
+ALTER FUNCTION auth.credentials(p_login text, p_permission text, OUT password text, OUT primary_address text) OWNER TO authserver_owner;
 
 --
 -- Name: crypt_verifies(text); Type: FUNCTION; Schema: auth; Owner: authserver_owner
@@ -2461,29 +2479,35 @@ CREATE FUNCTION auth.find_alias(p_address text, OUT domain_id bigint, OUT domain
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
 declare
+  asked record;
   wanted text;
-  domain text;
   separators text;
 begin
-  select p.local_part, p.domain into wanted, domain from auth.parse_address(p_address) p;
-  if domain is null then
+  asked := auth.parse_address(p_address);
+  if asked.domain is null then
     return;
   end if;
-  select d.id, d.name, d.redirect_to, d.subaddress_separators
-    into domain_id, domain_name, redirect_to, separators
-    from auth.find_domain(domain) d;
+  wanted := asked.local_part;
+
+  -- Most addresses are aliases of a domain in A-labels.
+  select d.id, d.name, d.redirect_to, d.subaddress_separators, a.id, a.user_id, a.mailing_list_id, a.blocked
+    into domain_id, domain_name, redirect_to, separators, alias_id, user_id, mailing_list_id, blocked
+    from auth.domains d
+    left join auth.aliases a on a.domain_id = d.id and a.local_part = wanted
+   where d.name = asked.domain;
   if domain_id is null then
+    select d.id, d.name, d.redirect_to, d.subaddress_separators, a.id, a.user_id, a.mailing_list_id, a.blocked
+      into domain_id, domain_name, redirect_to, separators, alias_id, user_id, mailing_list_id, blocked
+      from auth.find_domain(asked.domain) d
+      left join auth.aliases a on a.domain_id = d.id and a.local_part = wanted;
+  end if;
+  if domain_id is null or separators = '' then
     return;
   end if;
 
   -- From the whole to what is left of the first separator. Each step asks for
   -- one value, so that its plan is made once for a session.
-  while wanted is not null loop
-    select a.id, a.user_id, a.mailing_list_id, a.blocked
-      into alias_id, user_id, mailing_list_id, blocked
-      from auth.aliases a
-     where a.domain_id = find_alias.domain_id and a.local_part = wanted;
-    exit when alias_id is not null or separators = '';
+  while alias_id is null loop
     if separators = '+-' and wanted <> translate(wanted, '+-', '') then
       select a.id, a.user_id, a.mailing_list_id, a.blocked
         into alias_id, user_id, mailing_list_id, blocked
@@ -2494,6 +2518,11 @@ begin
       exit when alias_id is not null;
     end if;
     wanted := substring(wanted from '^(.+)[' || separators || ']');
+    exit when wanted is null;
+    select a.id, a.user_id, a.mailing_list_id, a.blocked
+      into alias_id, user_id, mailing_list_id, blocked
+      from auth.aliases a
+     where a.domain_id = find_alias.domain_id and a.local_part = wanted;
   end loop;
 end
 $$;
@@ -2626,13 +2655,7 @@ CREATE FUNCTION auth.has_permission(p_user_id uuid, p_permission_name text) RETU
     AS $$
 begin
   return exists (
-    select from auth.permissions p
-     where p.permission_name = p_permission_name
-       and (exists (select from auth.user_permissions up
-                     where up.user_id = p_user_id and up.permission_id = p.id)
-         or exists (select from auth.group_members gm
-                      join auth.group_permissions gp on gp.group_id = gm.group_id
-                     where gm.user_id = p_user_id and gp.permission_id = p.id)));
+    select from auth.permission_names(p_user_id) n where n.permission_name = p_permission_name);
 end
 $$;
 
@@ -2967,28 +2990,22 @@ CREATE FUNCTION auth.parse_address(p_address text, OUT local_part text, OUT doma
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     AS $_$
 declare
-  folded text := lower(p_address collate "C");
+  folded text := case when octet_length(p_address) <= 1024 then lower(p_address collate "C") end;
 begin
-  -- No address is that long, be its domain in U-labels: a longer text is not
-  -- worth looking at.
-  if octet_length(p_address) > 1024 then
-    return;
-  end if;
-  -- Atoms of RFC 5321 section 4.1.2 without '|', or of RFC 6531 section 3.3.
-  if folded !~ E'^[^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+([.][^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
-     or folded is not nfc normalized then
-    return;
-  end if;
-  local_part := split_part(folded, '@', 1);
-  domain := split_part(folded, '@', 2);
-  if octet_length(local_part) > 64
-     or (domain !~ E'[^\u0001-\u007f]' and not (
-           domain ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
-           and domain !~ '[^.]{64}'
-           and octet_length(domain) <= 253
-           and octet_length(folded) <= 254)) then
-    local_part := null;
-    domain := null;
+  -- One expression, because PostgreSQL prepares each of them anew in every
+  -- transaction. No address is longer than that, be its domain in U-labels. The
+  -- atoms are those of RFC 5321 section 4.1.2 without '|', and of RFC 6531
+  -- section 3.3.
+  if folded ~ E'^[^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+([.][^\u0001-\u0020"(),.:;<>@[\\\\\\]|\u007f-\u009f]+)*@[^\u0001-\u0020@\u007f-\u009f]+$'
+     and folded is nfc normalized
+     and strpos(folded, '@') <= 65 and octet_length(split_part(folded, '@', 1)) <= 64
+     and (folded ~ E'@.*[^\u0001-\u007f]'
+          or (folded ~ '@[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'
+              and folded !~ '@.*[^.]{64}'
+              and octet_length(split_part(folded, '@', 2)) <= 253
+              and octet_length(folded) <= 254)) then
+    local_part := split_part(folded, '@', 1);
+    domain := split_part(folded, '@', 2);
   end if;
 end
 $_$;
@@ -3012,6 +3029,79 @@ $$;
 
 
 ALTER FUNCTION auth.permission_names(p_ids bigint[]) OWNER TO authserver_owner;
+
+--
+-- Name: group_members; Type: TABLE; Schema: auth; Owner: authserver_owner
+--
+
+CREATE TABLE auth.group_members (
+    group_id bigint NOT NULL,
+    user_id uuid NOT NULL
+);
+
+
+ALTER TABLE auth.group_members OWNER TO authserver_owner;
+
+--
+-- Name: group_permissions; Type: TABLE; Schema: auth; Owner: authserver_owner
+--
+
+CREATE TABLE auth.group_permissions (
+    group_id bigint NOT NULL,
+    permission_id bigint NOT NULL
+);
+
+
+ALTER TABLE auth.group_permissions OWNER TO authserver_owner;
+
+--
+-- Name: permissions; Type: TABLE; Schema: auth; Owner: authserver_owner
+--
+
+CREATE TABLE auth.permissions (
+    id bigint NOT NULL,
+    permission_name text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    CONSTRAINT permissions_name_form CHECK (((octet_length(name) <= 255) AND (name !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
+    CONSTRAINT permissions_permission_name_form CHECK (((octet_length(permission_name) >= 1) AND (octet_length(permission_name) <= 255) AND (permission_name IS NFC NORMALIZED) AND (permission_name !~ '[\u0001-\u0020\u007f-\u00a0,]'::text)))
+);
+
+
+ALTER TABLE auth.permissions OWNER TO authserver_owner;
+
+--
+-- Name: user_permissions; Type: TABLE; Schema: auth; Owner: authserver_owner
+--
+
+CREATE TABLE auth.user_permissions (
+    user_id uuid NOT NULL,
+    permission_id bigint NOT NULL
+);
+
+
+ALTER TABLE auth.user_permissions OWNER TO authserver_owner;
+
+--
+-- Name: permission_names(uuid); Type: FUNCTION; Schema: auth; Owner: authserver_owner
+--
+
+CREATE FUNCTION auth.permission_names(p_user_id uuid) RETURNS TABLE(permission_name text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT p.permission_name
+    FROM (auth.user_permissions up
+      JOIN auth.permissions p ON ((p.id = up.permission_id)))
+   WHERE (up.user_id = permission_names.p_user_id)
+ UNION ALL
+  SELECT p.permission_name
+    FROM ((auth.group_members gm
+      JOIN auth.group_permissions gp ON ((gp.group_id = gm.group_id)))
+      JOIN auth.permissions p ON ((p.id = gp.permission_id)))
+   WHERE (gm.user_id = permission_names.p_user_id);
+END;
+
+
+ALTER FUNCTION auth.permission_names(p_user_id uuid) OWNER TO authserver_owner;
 
 --
 -- Name: primary_address(uuid); Type: FUNCTION; Schema: auth; Owner: authserver_owner
@@ -3247,10 +3337,15 @@ CREATE FUNCTION public.authserver_get_credentials(email character varying) RETUR
     LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  found_credentials record := auth.credentials(email, null);
 begin
-  return query
-    select email, c.password::varchar, c.primary_address::varchar
-      from auth.credentials(email, null) c;
+  if found_credentials.password is not null then
+    username := email;
+    password := found_credentials.password;
+    primary_alias := found_credentials.primary_address;
+    return next;
+  end if;
 end
 $$;
 
@@ -3265,10 +3360,15 @@ CREATE FUNCTION public.authserver_get_credentials(email character varying, requi
     LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  found_credentials record := auth.credentials(email, required_permission);
 begin
-  return query
-    select email, c.password::varchar, c.primary_address::varchar
-      from auth.credentials(email, required_permission) c;
+  if found_credentials.password is not null then
+    username := email;
+    password := found_credentials.password;
+    primary_alias := found_credentials.primary_address;
+    return next;
+  end if;
 end
 $$;
 
@@ -3354,7 +3454,7 @@ begin
     return;
   end if;
 
-  select f.* into found_alias from auth.find_alias(email) f;
+  found_alias := auth.find_alias(email);
   if found_alias.domain_id is null or found_alias.blocked then
     return;
   end if;
@@ -3544,37 +3644,13 @@ ALTER TABLE auth.email_agent_tokens ALTER COLUMN id ADD GENERATED BY DEFAULT AS 
 
 
 --
--- Name: group_members; Type: TABLE; Schema: auth; Owner: authserver_owner
---
-
-CREATE TABLE auth.group_members (
-    group_id bigint NOT NULL,
-    user_id uuid NOT NULL
-);
-
-
-ALTER TABLE auth.group_members OWNER TO authserver_owner;
-
---
--- Name: group_permissions; Type: TABLE; Schema: auth; Owner: authserver_owner
---
-
-CREATE TABLE auth.group_permissions (
-    group_id bigint NOT NULL,
-    permission_id bigint NOT NULL
-);
-
-
-ALTER TABLE auth.group_permissions OWNER TO authserver_owner;
-
---
 -- Name: groups; Type: TABLE; Schema: auth; Owner: authserver_owner
 --
 
 CREATE TABLE auth.groups (
     id bigint NOT NULL,
     name text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT groups_name_form CHECK ((((octet_length(name) >= 1) AND (octet_length(name) <= 255)) AND (name IS NFC NORMALIZED) AND (name !~ '^ | $|[\u0001-\u001f\u007f-\u009f]'::text)))
+    CONSTRAINT groups_name_form CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255) AND (name IS NFC NORMALIZED) AND (name !~ '^ | $|[\u0001-\u001f\u007f-\u009f]'::text)))
 );
 
 
@@ -3659,7 +3735,7 @@ CREATE TABLE auth.mailing_lists (
     name text NOT NULL,
     owner_id uuid,
     new_mailfrom text,
-    CONSTRAINT mailing_lists_name_form CHECK ((((octet_length(name) >= 1) AND (octet_length(name) <= 255)) AND (name !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
+    CONSTRAINT mailing_lists_name_form CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255) AND (name !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
     CONSTRAINT mailing_lists_new_mailfrom_form CHECK (((new_mailfrom = lower((new_mailfrom COLLATE "C"))) AND (new_mailfrom IS NFC NORMALIZED) AND (octet_length(new_mailfrom) <= 254) AND (new_mailfrom ~ '^[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+(\.[^\u0001-\u0020"(),.:;<>@[\\\]|\u007f-\u009f]+)*@[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$'::text)))
 );
 
@@ -3679,21 +3755,6 @@ ALTER TABLE auth.mailing_lists ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     CACHE 1
 );
 
-
---
--- Name: permissions; Type: TABLE; Schema: auth; Owner: authserver_owner
---
-
-CREATE TABLE auth.permissions (
-    id bigint NOT NULL,
-    permission_name text NOT NULL COLLATE pg_catalog."C",
-    name text NOT NULL,
-    CONSTRAINT permissions_name_form CHECK (((octet_length(name) <= 255) AND (name !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
-    CONSTRAINT permissions_permission_name_form CHECK ((((octet_length(permission_name) >= 1) AND (octet_length(permission_name) <= 255)) AND (permission_name IS NFC NORMALIZED) AND (permission_name !~ '[\u0001-\u0020\u007f-\u00a0,]'::text)))
-);
-
-
-ALTER TABLE auth.permissions OWNER TO authserver_owner;
 
 --
 -- Name: permissions_id_seq; Type: SEQUENCE; Schema: auth; Owner: authserver_owner
@@ -3744,18 +3805,6 @@ ALTER TABLE auth.service_users ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     CACHE 1
 );
 
-
---
--- Name: user_permissions; Type: TABLE; Schema: auth; Owner: authserver_owner
---
-
-CREATE TABLE auth.user_permissions (
-    user_id uuid NOT NULL,
-    permission_id bigint NOT NULL
-);
-
-
-ALTER TABLE auth.user_permissions OWNER TO authserver_owner;
 
 --
 -- Data for Name: aliases; Type: TABLE DATA; Schema: auth; Owner: authserver_owner
@@ -4744,6 +4793,17 @@ GRANT ALL ON FUNCTION api.find_users(p_selectors text[], p_contains text, p_acti
 
 
 --
+-- Name: FUNCTION function_digest(); Type: ACL; Schema: api; Owner: authserver_owner
+--
+
+REVOKE ALL ON FUNCTION api.function_digest() FROM PUBLIC;
+GRANT ALL ON FUNCTION api.function_digest() TO authserver_admin;
+GRANT ALL ON FUNCTION api.function_digest() TO authserver_web;
+GRANT ALL ON FUNCTION api.function_digest() TO authserver_dkimsigner;
+GRANT ALL ON FUNCTION api.function_digest() TO authserver_mailforwarder;
+
+
+--
 -- Name: FUNCTION grant_group_permissions(p_group text, p_permissions text[], OUT outcome text, OUT detail text[], OUT name text, OUT changed text[]); Type: ACL; Schema: api; Owner: authserver_owner
 --
 
@@ -5141,11 +5201,11 @@ GRANT ALL ON FUNCTION auth.client_address(p_address text) TO authserver_spapi;
 
 
 --
--- Name: FUNCTION credentials(p_login text, p_permission text); Type: ACL; Schema: auth; Owner: authserver_owner
+-- Name: FUNCTION credentials(p_login text, p_permission text, OUT password text, OUT primary_address text); Type: ACL; Schema: auth; Owner: authserver_owner
 --
 
-REVOKE ALL ON FUNCTION auth.credentials(p_login text, p_permission text) FROM PUBLIC;
-GRANT ALL ON FUNCTION auth.credentials(p_login text, p_permission text) TO authserver_spapi;
+REVOKE ALL ON FUNCTION auth.credentials(p_login text, p_permission text, OUT password text, OUT primary_address text) FROM PUBLIC;
+GRANT ALL ON FUNCTION auth.credentials(p_login text, p_permission text, OUT password text, OUT primary_address text) TO authserver_spapi;
 
 
 --
@@ -5319,6 +5379,70 @@ GRANT ALL ON FUNCTION auth.parse_address(p_address text, OUT local_part text, OU
 --
 
 REVOKE ALL ON FUNCTION auth.permission_names(p_ids bigint[]) FROM PUBLIC;
+
+
+--
+-- Name: COLUMN group_members.group_id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(group_id) ON TABLE auth.group_members TO authserver_spapi;
+
+
+--
+-- Name: COLUMN group_members.user_id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(user_id) ON TABLE auth.group_members TO authserver_spapi;
+
+
+--
+-- Name: COLUMN group_permissions.group_id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(group_id) ON TABLE auth.group_permissions TO authserver_spapi;
+
+
+--
+-- Name: COLUMN group_permissions.permission_id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(permission_id) ON TABLE auth.group_permissions TO authserver_spapi;
+
+
+--
+-- Name: COLUMN permissions.id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(id) ON TABLE auth.permissions TO authserver_spapi;
+
+
+--
+-- Name: COLUMN permissions.permission_name; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(permission_name) ON TABLE auth.permissions TO authserver_spapi;
+
+
+--
+-- Name: COLUMN user_permissions.user_id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(user_id) ON TABLE auth.user_permissions TO authserver_spapi;
+
+
+--
+-- Name: COLUMN user_permissions.permission_id; Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+GRANT SELECT(permission_id) ON TABLE auth.user_permissions TO authserver_spapi;
+
+
+--
+-- Name: FUNCTION permission_names(p_user_id uuid); Type: ACL; Schema: auth; Owner: authserver_owner
+--
+
+REVOKE ALL ON FUNCTION auth.permission_names(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION auth.permission_names(p_user_id uuid) TO authserver_spapi;
 
 
 --
@@ -5519,34 +5643,6 @@ GRANT UPDATE(last_used_from) ON TABLE auth.app_passwords TO authserver_spapi;
 
 
 --
--- Name: COLUMN group_members.group_id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(group_id) ON TABLE auth.group_members TO authserver_spapi;
-
-
---
--- Name: COLUMN group_members.user_id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(user_id) ON TABLE auth.group_members TO authserver_spapi;
-
-
---
--- Name: COLUMN group_permissions.group_id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(group_id) ON TABLE auth.group_permissions TO authserver_spapi;
-
-
---
--- Name: COLUMN group_permissions.permission_id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(permission_id) ON TABLE auth.group_permissions TO authserver_spapi;
-
-
---
 -- Name: COLUMN mailing_list_addresses.mailing_list_id; Type: ACL; Schema: auth; Owner: authserver_owner
 --
 
@@ -5565,20 +5661,6 @@ GRANT SELECT(address) ON TABLE auth.mailing_list_addresses TO authserver_spapi;
 --
 
 GRANT SELECT("position") ON TABLE auth.mailing_list_addresses TO authserver_spapi;
-
-
---
--- Name: COLUMN permissions.id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(id) ON TABLE auth.permissions TO authserver_spapi;
-
-
---
--- Name: COLUMN permissions.permission_name; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(permission_name) ON TABLE auth.permissions TO authserver_spapi;
 
 
 --
@@ -5607,20 +5689,6 @@ GRANT SELECT(password_hash) ON TABLE auth.service_users TO authserver_spapi;
 --
 
 GRANT SELECT(app_password_id) ON TABLE auth.service_users TO authserver_spapi;
-
-
---
--- Name: COLUMN user_permissions.user_id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(user_id) ON TABLE auth.user_permissions TO authserver_spapi;
-
-
---
--- Name: COLUMN user_permissions.permission_id; Type: ACL; Schema: auth; Owner: authserver_owner
---
-
-GRANT SELECT(permission_id) ON TABLE auth.user_permissions TO authserver_spapi;
 
 
 --
