@@ -17,10 +17,12 @@ import (
 // is the moment to ask whether it should exist.
 var layers = []string{
 	"sql docs internal/seal internal/pgcluster internal/command",
-	"internal/pg",
+	"internal/audit internal/daemon internal/pg",
 	"internal/pgtest",
-	"authserver/account authserver/address authserver/token",
-	"cmd/authserver",
+	"authserver/account authserver/address authserver/token checkpassword",
+	"authserver/clientapi",
+	"authserver",
+	"cmd/authserver cmd/checkpassword",
 	"bench e2e",
 }
 

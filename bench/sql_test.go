@@ -1,7 +1,8 @@
 // Package bench measures. Nothing here is a test: run it with make bench, and
 // read the figures.
 //
-//	sql_test.go  lookups of mail servers at 1 million aliases, and Migrate
+//	sql_test.go     lookups of mail servers at 1 million aliases, and Migrate
+//	server_test.go  logins over HTTP, and the checkpassword client
 package bench
 
 import (
@@ -20,13 +21,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// cluster is the PostgreSQL that the benchmarks share, from million on.
+// cluster is the PostgreSQL that the benchmarks of lookups share, from million
+// on.
 var cluster *pgcluster.Cluster
+
+// ends are what has to end, last first.
+var ends []func() error
+
+func atExit(f func() error) { ends = append(ends, f) }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if cluster != nil {
-		if err := cluster.Stop(); err != nil {
+	for _, end := range slices.Backward(ends) {
+		if err := end(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -49,6 +56,7 @@ var million = sync.OnceValue(func() (err error) {
 	}); err != nil {
 		return err
 	}
+	atExit(cluster.Stop)
 	super, err := pgx.Connect(ctx, cluster.URL("postgres", "postgres"))
 	if err != nil {
 		return err

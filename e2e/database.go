@@ -115,7 +115,10 @@ func newDatabase(root string) (*Database, error) {
 		return nil, err
 	}
 	defer super.Close(ctx)
-	_, err = super.PgConn().Exec(ctx, people).ReadAll()
+	if _, err := super.PgConn().Exec(ctx, people).ReadAll(); err != nil {
+		return nil, err
+	}
+	_, err = db.operate(ctx, program, "domain", "edit", "example.com", "--create-key", "jwt", "--jwt-allow-subdomain-signing", "true")
 	return db, err
 }
 

@@ -7,6 +7,7 @@
 //	root.go      one test's private copy of a Debian root, and processes in it
 //	database.go  a PostgreSQL server with our schema and the people of testdata
 //	program.go   our own programs, as they are installed
+//	authserver.go  a running authserver serve, for those that ask over HTTP
 //	guide.go     what a guide says to type and to write
 //	imap.go, smtp.go  clients, as small as the questions they ask
 //

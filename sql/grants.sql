@@ -38,3 +38,17 @@ grant execute on function
 grant usage on schema api to authserver_admin, authserver_web, authserver_dkimsigner, authserver_mailforwarder;
 grant execute on all functions in schema api to authserver_admin;
 grant execute on function api.schema_version(), api.function_digest() to authserver_web, authserver_dkimsigner, authserver_mailforwarder;
+
+-- authserver serve: logins, on behalf of whom, and what is asked beside them.
+grant execute on function
+  api.begin_login(text, text, inet, text, bytea, bytea, bytea),
+  api.end_login(text, text, inet, bytea, text, text),
+  api.find_login(text),
+  api.check_login(text, text, inet),
+  api.report_login(text, text, inet, boolean, bytea, text),
+  api.rehash_password(uuid, text, text, text),
+  api.purge_login_throttles(),
+  api.verify_api_client(bytea, inet),
+  api.signing_keys(),
+  api.redeem_email_agent_token(bytea)
+  to authserver_web;

@@ -1,12 +1,21 @@
 // Package token is the keys that a domain signs with: their making and import,
-// their names, and how others learn the public half.
+// their names, how others learn the public half, and the tokens they sign.
 //
-//	key.go  making, importing and naming keys: PKCS #8, SPKI, RFC 7638
-//	dns.go  DKIM, SPF and DMARC records to publish, and whether they are
+//	key.go          making, importing and naming keys: PKCS #8, SPKI, RFC 7638
+//	keys.go         Keys, what the database has, kept up to date; which domain answers for a host
+//	jwt.go          SigningKey, the one place where JWTs are made: RFC 7515, RFC 7519
+//	jwks.go         the public keys of a domain: RFC 7517
+//	certificate.go  one self-signed certificate for each key: RFC 5280
+//	dns.go          DKIM, SPF and DMARC records to publish, and whether they are
 //
 // A private key is a crypto.Signer everywhere but here. It is stored as PKCS #8
 // DER, which internal/seal seals first, and its public half as SPKI DER. No
 // error of this package has key material in it.
+//
+// A key is published (others can learn it), active (it signs) or retired (it
+// only verifies); sql/api/key.sql has the ways between. A server holds all keys
+// of tokens in memory, in a snapshot that is replaced as a whole: looking one up
+// asks no database and takes no lock, and goes on while the database is away.
 package token
 
 import (
@@ -16,8 +25,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -239,6 +250,14 @@ func UnmarshalPublic(der []byte) (crypto.PublicKey, error) {
 		return nil, fmt.Errorf("stored public key: %w", err)
 	}
 	return pub, nil
+}
+
+// Row names the row of auth.keys that a private key is sealed for, as
+// sql/api/key.sql says: by domain and public key (SPKI DER), which are known
+// before the row is, and stay. Selector, state and id may change.
+func Row(domain string, publicKey []byte) string {
+	hash := sha256.Sum256(publicKey)
+	return "auth.keys:" + domain + ":" + hex.EncodeToString(hash[:])
 }
 
 // PublicPEM returns a public key as a PEM block of SPKI.

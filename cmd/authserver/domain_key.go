@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -260,6 +258,149 @@ func domainKeysCommand(db *database) *cli.Command {
 	}
 }
 
+func domainPublishKeyCommand(db *database) *cli.Command {
+	var want keyPurpose
+	var keys keyFlags
+	var named *dkimSelector
+	var secret secretKey
+	return &cli.Command{
+		Name:  "publish-key",
+		Usage: "make a key that others can learn before it signs",
+		Description: "The first step to replace a key without a gap. Wait until everybody who verifies\n" +
+			"has the new one: for dkim, publish the records that \"authserver domain dns\" prints.\n" +
+			"Then activate it, and remove the old one when nothing that it signed is in use.",
+		ArgsUsage: "DOMAIN",
+		Flags: []cli.Flag{
+			&cli.GenericFlag{Name: "key", Usage: "it is for `jwt|dkim`", Value: &want, Required: true},
+			keys.algorithmFlag(),
+			&cli.GenericFlag{
+				Name: "selector", Value: &optional[dkimSelector, *dkimSelector]{&named},
+				Usage: "name DKIM keys `SELECTOR`, and SELECTOR-ed25519 (default: what the domain names its keys)",
+			},
+			secret.flag(),
+		},
+		Action: func(c *cli.Context) error {
+			domain, err := domainArgument(c)
+			if err != nil {
+				return err
+			}
+			if named != nil && want != keyPurpose(token.DKIM) {
+				return command.Usagef("only a DKIM key has a selector")
+			}
+			keys.create = keyPurposes{token.Purpose(want)}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				found, err := findDomain(ctx, conn, domain)
+				if err != nil {
+					return err
+				}
+				selector := found.DKIMSelector
+				if named != nil {
+					selector = string(*named)
+				}
+				fresh, err := keys.generate(c, &secret, domain, selector)
+				if err != nil {
+					return err
+				}
+				if err := publishKeys(ctx, conn, domain, fresh); err != nil {
+					return err
+				}
+				for _, key := range fresh {
+					say(c, "Key %s published for %s", key.name(), domain)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// keyArguments is the usage of the commands that are about one key.
+const keyArguments = "DOMAIN KID|SELECTOR"
+
+// afterDashes is what their help says about one key in 64.
+const afterDashes = "A KID that begins with a dash comes after \"--\"."
+
+func domainActivateKeyCommand(db *database) *cli.Command {
+	return &cli.Command{
+		Name:  "activate-key",
+		Usage: "let a key sign; the one of its kind that did is retired",
+		Description: "The key is a published one or, to undo a step, a retired one. Servers that run\n" +
+			"use it at once. " + afterDashes,
+		ArgsUsage: keyArguments,
+		Action: func(c *cli.Context) error {
+			domain, err := domainArgument(c)
+			if err != nil {
+				return err
+			}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				change, err := activateKey(ctx, conn, domain, c.Args().Get(1))
+				if err != nil {
+					return err
+				}
+				say(c, "Key %s signs for %s", change.Key, domain)
+				if change.Other != "" {
+					say(c, "Key %s only verifies", change.Other)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func domainRetireKeyCommand(db *database) *cli.Command {
+	return &cli.Command{
+		Name:        "retire-key",
+		Usage:       "let a key sign no more; what it has signed can still be verified",
+		Description: "To put another in its place, activate that instead: it takes one step. " + afterDashes,
+		ArgsUsage:   keyArguments,
+		Action: func(c *cli.Context) error {
+			domain, err := domainArgument(c)
+			if err != nil {
+				return err
+			}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				change, err := retireKey(ctx, conn, domain, c.Args().Get(1))
+				if err != nil {
+					return err
+				}
+				say(c, "Key %s of %s only verifies", change.Key, domain)
+				if change.Other == "" {
+					say(c, "warning: no key signs in its place")
+				} else {
+					say(c, "Key %s signs", change.Other)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func domainRemoveKeyCommand(db *database) *cli.Command {
+	var g consent
+	return &cli.Command{
+		Name:  "remove-key",
+		Usage: "remove a key that does not sign, for good",
+		Description: "What a retired key has signed cannot be verified any more: mail with its selector,\n" +
+			"tokens with its kid. " + afterDashes,
+		ArgsUsage: keyArguments,
+		Flags:     g.flags(),
+		Action: func(c *cli.Context) error {
+			domain, err := domainArgument(c)
+			if err != nil {
+				return err
+			}
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				removed, err := askToRemove(c, g, "this key for good", func(dryRun bool) ([]removedKey, error) {
+					return removeKey(ctx, conn, domain, c.Args().Get(1), dryRun)
+				})
+				for _, r := range removed {
+					say(c, "Key %s of %s removed", r.Key, r.Domain)
+				}
+				return err
+			})
+		},
+	}
+}
+
 // listedKey is a key as the list shows it.
 type listedKey struct {
 	Purpose     string     `json:"purpose"`
@@ -365,7 +506,7 @@ func (f *keyFlags) generate(c *cli.Context, secret *secretKey, domain address.Do
 	return made, nil
 }
 
-// newKey is a key as auth.add_keys takes it.
+// newKey is a key as auth.insert_keys takes it.
 type newKey struct {
 	Purpose   token.Purpose   `json:"purpose"`
 	Algorithm token.Algorithm `json:"algorithm"`
@@ -411,16 +552,8 @@ func sealKey(master seal.Master, domain address.Domain, p token.Purpose, key cry
 	}
 	defer clear(plain)
 	sealing := master.Derive(seal.Purpose(p))
-	made.SealedKey, made.SealedBy = sealing.Seal(plain, keyRow(domain.String(), made.PublicKey)), sealing.ID()
+	made.SealedKey, made.SealedBy = sealing.Seal(plain, token.Row(domain.String(), made.PublicKey)), sealing.ID()
 	return made, nil
-}
-
-// keyRow names the row of auth.keys that a private key is sealed for, as
-// sql/api/key.sql says: by domain and public key, which are known before the
-// row is, and stay. Selector, state and id may change.
-func keyRow(domain string, publicKey []byte) string {
-	hash := sha256.Sum256(publicKey)
-	return "auth.keys:" + domain + ":" + hex.EncodeToString(hash[:])
 }
 
 // keyChange is what becomes of the keys of a domain.
@@ -445,6 +578,81 @@ func findKeys(ctx context.Context, conn *pgx.Conn, domain address.Domain) ([]dom
 		return nil, fmt.Errorf("find keys: %w", err)
 	}
 	return keys, nil
+}
+
+// publishKeys calls api.publish_keys.
+func publishKeys(ctx context.Context, conn *pgx.Conn, domain address.Domain, keys []newKey) error {
+	result, err := queryRow[refusal](ctx, conn,
+		`select outcome, coalesce(detail, '') as detail from api.publish_keys($1, $2)`, domain.String(), keys)
+	if err != nil {
+		return fmt.Errorf("publish keys: %w", err)
+	}
+	if result.Outcome == "key_exists" {
+		return fmt.Errorf("domain %s already has the key %s; --selector names the new one", domain, result.Detail)
+	}
+	return result.of(domain, "publish keys")
+}
+
+// keyChanged is a key in its state after a change, and another that matters
+// then, or "".
+type keyChanged struct{ Outcome, Key, Other string }
+
+// activateKey calls api.activate_key. Other is the key that is retired by it.
+func activateKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, name string) (keyChanged, error) {
+	change, err := queryRow[keyChanged](ctx, conn,
+		`select outcome, coalesce(key, '') as key, coalesce(retired, '') as other from api.activate_key($1, $2)`,
+		domain.String(), name)
+	if err != nil {
+		return keyChanged{}, fmt.Errorf("activate key: %w", err)
+	}
+	return change, refusedKey(domain, name, change.Outcome, "activate key")
+}
+
+// retireKey calls api.retire_key. Other is the key that signs instead.
+func retireKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, name string) (keyChanged, error) {
+	change, err := queryRow[keyChanged](ctx, conn,
+		`select outcome, coalesce(key, '') as key, coalesce(active, '') as other from api.retire_key($1, $2)`,
+		domain.String(), name)
+	if err != nil {
+		return keyChanged{}, fmt.Errorf("retire key: %w", err)
+	}
+	if change.Outcome == "published" {
+		return keyChanged{}, fmt.Errorf("the key %s has never signed: activate or remove it", change.Key)
+	}
+	return change, refusedKey(domain, name, change.Outcome, "retire key")
+}
+
+// removedKey is a key that goes.
+type removedKey struct {
+	Domain string `json:"domain"`
+	Key    string `json:"key"`
+}
+
+// removeKey calls api.remove_key.
+func removeKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, name string, dryRun bool) ([]removedKey, error) {
+	result, err := queryRow[struct{ Outcome, Key string }](ctx, conn,
+		`select outcome, coalesce(key, '') as key from api.remove_key($1, $2, $3)`, domain.String(), name, dryRun)
+	if err != nil {
+		return nil, fmt.Errorf("remove key: %w", err)
+	}
+	if result.Outcome == "active" {
+		return nil, fmt.Errorf("the key %s signs for %s: activate another of its kind or retire it first", result.Key, domain)
+	}
+	return []removedKey{{domain.String(), result.Key}}, refusedKey(domain, name, result.Outcome, "remove key")
+}
+
+// refusedKey returns an outcome that all functions about one key have as an
+// error, or nil if it is ok.
+func refusedKey(domain address.Domain, name, outcome, doing string) error {
+	switch outcome {
+	case "ok":
+		return nil
+	case "unknown":
+		return noDomain(domain)
+	case "no_key":
+		return fmt.Errorf("domain %s has no key %q", domain, name)
+	}
+	return fmt.Errorf("%s: unknown outcome %q", doing, outcome)
 }
 
 // findParentDomain calls api.find_parent_domain.

@@ -85,7 +85,7 @@ func privateKey(t *testing.T, k sealedKey) crypto.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := sealing.Open(k.SealedKey, keyRow(k.Domain, k.PublicKey))
+	plain, err := sealing.Open(k.SealedKey, token.Row(k.Domain, k.PublicKey))
 	if err != nil {
 		t.Fatalf("%s: %v", k.label(), err)
 	}

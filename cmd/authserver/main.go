@@ -33,6 +33,7 @@ func app() *cli.App {
 			Value:   &profile,
 		}),
 		Commands: []*cli.Command{
+			apiClientCommand(&db),
 			appPasswordCommand(&db),
 			auditCommand(&db),
 			dbCommand(&db),

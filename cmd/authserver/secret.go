@@ -253,7 +253,7 @@ func reseal(ctx context.Context, conn *pgx.Conn, old, fresh seal.Master, dryRun 
 func sealAnew(keys []sealedKey, old, fresh seal.Master) (anew resealing, resealed int, err error) {
 	for _, k := range keys {
 		purpose := seal.Purpose(k.Purpose)
-		row := keyRow(k.Domain, k.PublicKey)
+		row := token.Row(k.Domain, k.PublicKey)
 		blob, changed, err := seal.Keyring{fresh.Derive(purpose), old.Derive(purpose)}.Reseal(k.SealedKey, row)
 		if err != nil {
 			return resealing{}, 0, fmt.Errorf("%s: %w", k.label(), err)
@@ -334,7 +334,7 @@ func (k sealedKey) label() string { return strings.Join([]string{k.Domain, k.Pur
 // check returns why a master key does not open the key, or nil.
 func (k sealedKey) check(master seal.Master) error {
 	sealing := master.Derive(seal.Purpose(k.Purpose))
-	plain, err := sealing.Open(k.SealedKey, keyRow(k.Domain, k.PublicKey))
+	plain, err := sealing.Open(k.SealedKey, token.Row(k.Domain, k.PublicKey))
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,16 @@ func (m Master) Derive(p Purpose) Key {
 	return newKey(p, [keyLen]byte(material))
 }
 
+// DeriveMAC returns a key for message authentication codes, another for each
+// name and for all sealing keys.
+func (m Master) DeriveMAC(name string) [32]byte {
+	key, err := hkdf.Key(sha256.New, []byte(m.secret), nil, "authserver mac 1 "+name, 32)
+	if err != nil {
+		panic("seal: " + err.Error()) // only for a length that HKDF does not have
+	}
+	return [32]byte(key)
+}
+
 const (
 	keyLen      = 32
 	idLen       = 8

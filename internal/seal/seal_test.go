@@ -166,6 +166,27 @@ func TestDeriveKeysOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestDeriveMAC(t *testing.T) {
+	m := master(t, secretKey)
+	// Pinned: what the database knows by this key must mean the same later.
+	const golden = "86a4441a7f7d3648d40ad95064b058cb686989cfffc6f380db003ed3ca26dcf7"
+	login := m.DeriveMAC("login")
+	if got := hex.EncodeToString(login[:]); got != golden {
+		t.Errorf("%s, want %s", got, golden)
+	}
+	if m.DeriveMAC("Login") == login || m.DeriveMAC("") == login {
+		t.Error("another name has the same key")
+	}
+	if master(t, strings.ToLower(secretKey)).DeriveMAC("login") == login {
+		t.Error("another SECRET_KEY has the same key")
+	}
+	for _, p := range []Purpose{DKIM, JWT, TOTP, Refresh} {
+		if m.DeriveMAC(string(p)) == m.Derive(p).material {
+			t.Errorf("the sealing key for %s is also one for codes", p)
+		}
+	}
+}
+
 func TestParseKey(t *testing.T) {
 	k := master(t, secretKey).Derive(DKIM)
 	text := k.Export()

@@ -5,6 +5,10 @@
 -- auth.record writes the audit row of a change. Hashes and keys stay out of
 -- it; that one of them changed is said.
 --
+-- Every change is recorded, so every change notifies, too, once it is committed:
+-- 'domain.edit' the channel authserver_domain, and so on. Any login can send
+-- that, so it has no content, and whoever listens reads anew.
+--
 -- The program says who asks and from where by the settings authserver.actor
 -- and authserver.origin of its connection or transaction. A login can lie
 -- there, but not about the column login.
@@ -28,6 +32,7 @@ begin
     p_object,
     p_before - secrets,
     (p_after - secrets) || case when cardinality(changed) > 0 then jsonb_build_object('changed', changed) else '{}'::jsonb end);
+  perform pg_notify('authserver_' || split_part(p_action, '.', 1), '');
 end
 $$;
 

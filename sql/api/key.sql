@@ -14,10 +14,55 @@ begin
 end
 $$;
 
+-- auth.insert_keys gives a domain, whose row the caller has locked, new keys:
+-- active, or published if they are to sign later. p_keys is an array of objects:
+-- purpose, algorithm, selector (dkim) or kid (jwt), sealed_by, and in base64
+-- public_key and sealed_key. Null adds none.
+create or replace function auth.insert_keys(p_domain auth.domains, p_keys jsonb, p_state text)
+returns void
+language plpgsql
+as $$
+declare
+  made auth.keys;
+begin
+  for made in
+    insert into auth.keys (domain_id, purpose, algorithm, state, selector, kid, public_key, sealed_key, sealed_by, activated_at)
+    select p_domain.id, n.purpose, n.algorithm, p_state, n.selector, n.kid,
+           decode(n.public_key, 'base64'), decode(n.sealed_key, 'base64'), n.sealed_by,
+           case p_state when 'active' then now() end
+      from jsonb_to_recordset(coalesce(p_keys, '[]'))
+           as n (purpose text, algorithm text, selector text, kid text, public_key text, sealed_key text, sealed_by text)
+    returning *
+  loop
+    perform auth.record(case p_state when 'active' then 'domain.create_key' else 'domain.publish_key' end,
+      p_domain.name, null, to_jsonb(made));
+  end loop;
+end
+$$;
+
+-- auth.set_key_state lets a key of a domain, whose row the caller has locked,
+-- sign ('active') or only verify ('retired'), and returns what it then is.
+create or replace function auth.set_key_state(p_domain auth.domains, p_key auth.keys, p_state text)
+returns auth.keys
+language plpgsql
+as $$
+declare
+  made auth.keys;
+begin
+  update auth.keys k
+     set state        = p_state,
+         activated_at = case p_state when 'active' then now() else k.activated_at end,
+         retired_at   = case p_state when 'retired' then now() end
+   where k.id = p_key.id
+  returning * into made;
+  perform auth.record(case p_state when 'active' then 'domain.activate_key' else 'domain.retire_key' end,
+    p_domain.name, to_jsonb(p_key), to_jsonb(made));
+  return made;
+end
+$$;
+
 -- auth.add_keys gives a domain, whose row the caller has locked, new keys that
--- sign from now on. p_keys is an array of objects: purpose, algorithm, selector
--- (dkim) or kid (jwt), sealed_by, and in base64 public_key and sealed_key. Null
--- adds none.
+-- sign from now on. p_keys is as auth.insert_keys has it.
 --
 -- Two keys of one purpose and algorithm cannot both sign, and two cannot have
 -- one selector or kid. With p_replace the old one is retired, or removed if
@@ -33,9 +78,7 @@ create or replace function auth.add_keys(
 language plpgsql
 as $$
 declare
-  made auth.keys;
   old auth.keys;
-  now_retired auth.keys;
 begin
   outcome := 'ok';
   for old in
@@ -59,21 +102,10 @@ begin
       delete from auth.keys k where k.id = old.id;
       perform auth.record('domain.remove_key', p_domain.name, to_jsonb(old), null);
     else
-      update auth.keys k set state = 'retired', retired_at = now() where k.id = old.id returning * into now_retired;
-      perform auth.record('domain.retire_key', p_domain.name, to_jsonb(old), to_jsonb(now_retired));
+      perform auth.set_key_state(p_domain, old, 'retired');
     end if;
   end loop;
-
-  for made in
-    insert into auth.keys (domain_id, purpose, algorithm, state, selector, kid, public_key, sealed_key, sealed_by, activated_at)
-    select p_domain.id, n.purpose, n.algorithm, 'active', n.selector, n.kid,
-           decode(n.public_key, 'base64'), decode(n.sealed_key, 'base64'), n.sealed_by, now()
-      from jsonb_to_recordset(coalesce(p_keys, '[]'))
-           as n (purpose text, algorithm text, selector text, kid text, public_key text, sealed_key text, sealed_by text)
-    returning *
-  loop
-    perform auth.record('domain.create_key', p_domain.name, null, to_jsonb(made));
-  end loop;
+  perform auth.insert_keys(p_domain, p_keys, 'active');
 end
 $$;
 
@@ -145,6 +177,188 @@ begin
   loop
     perform auth.record('domain.remove_key', p_domain.name, to_jsonb(was), null);
   end loop;
+end
+$$;
+
+-- auth.find_key returns the key of a domain that has this kid or selector, or
+-- null.
+create or replace function auth.find_key(p_domain auth.domains, p_name text)
+returns auth.keys
+language plpgsql stable
+as $$
+declare
+  found auth.keys;
+begin
+  select k.* into found
+    from auth.keys k
+   where k.domain_id = p_domain.id and (k.kid = p_name or k.selector = lower(p_name))
+   order by k.purpose desc  -- a selector that looks like a kid
+   limit 1;
+  return found;
+end
+$$;
+
+-- auth.active_key returns the key that signs for the purpose of p_key, of the
+-- same algorithm if there is one, or null.
+create or replace function auth.active_key(p_key auth.keys)
+returns auth.keys
+language plpgsql stable
+as $$
+declare
+  found auth.keys;
+begin
+  select k.* into found
+    from auth.keys k
+   where k.domain_id = p_key.domain_id and k.purpose = p_key.purpose and k.state = 'active'
+   order by k.algorithm = p_key.algorithm desc,
+            array_position(array['rsa', 'ecdsa-p256', 'ed25519'], k.algorithm)
+   limit 1;
+  return found;
+end
+$$;
+
+-- A key is replaced without a gap in three steps: it is published, and verifiers
+-- learn it; it is activated, and the old one of its place is retired; when all
+-- that the old one has signed is void, that is removed.
+
+-- api.publish_keys gives a domain new keys that others can learn, and that do
+-- not sign yet.
+--
+-- outcome: ok; unknown; key_exists (detail: the key that has this selector or
+-- kid).
+create or replace function api.publish_keys(
+  p_domain    text,
+  p_keys      jsonb,  -- as auth.insert_keys has them
+  out outcome text,
+  out detail  text
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  owner auth.domains;
+begin
+  select d.* into owner from auth.domains d where d.name = p_domain for update;
+  select auth.key_name(k) into detail
+    from auth.keys k
+    join jsonb_to_recordset(p_keys) as n (selector text, kid text) on n.selector = k.selector or n.kid = k.kid
+   where k.domain_id = owner.id
+   order by k.id
+   limit 1;
+  outcome := case
+    when owner.id is null   then 'unknown'
+    when detail is not null then 'key_exists'
+    else 'ok'
+  end;
+  if outcome = 'ok' then
+    perform auth.insert_keys(owner, p_keys, 'published');
+  end if;
+end
+$$;
+
+-- api.activate_key lets a key sign, be it published or retired. The one that
+-- signed with this purpose and algorithm is retired. A key that signs already
+-- stays as it is.
+--
+-- outcome: ok; unknown; no_key.
+create or replace function api.activate_key(
+  p_domain    text,
+  p_name      text,  -- kid or selector
+  out outcome text,
+  out key     text,  -- the key, as auth.key_name has it
+  out retired text   -- the one that was retired; null: none
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  owner auth.domains;
+  wanted auth.keys;
+  was auth.keys;
+begin
+  select d.* into owner from auth.domains d where d.name = p_domain for update;
+  wanted := auth.find_key(owner, p_name);
+  outcome := case
+    when owner.id is null  then 'unknown'
+    when wanted.id is null then 'no_key'
+    else 'ok'
+  end;
+  if outcome <> 'ok' then
+    return;
+  end if;
+
+  if wanted.state <> 'active' then
+    was := auth.active_key(wanted);
+    if was.algorithm = wanted.algorithm then
+      retired := auth.key_name(auth.set_key_state(owner, was, 'retired'));
+    end if;
+    wanted := auth.set_key_state(owner, wanted, 'active');
+  end if;
+  key := auth.key_name(wanted);
+end
+$$;
+
+-- api.retire_key lets a key that signs only verify. One that does so already
+-- stays as it is.
+--
+-- outcome: ok; unknown; no_key; published: it has never signed.
+create or replace function api.retire_key(
+  p_domain    text,
+  p_name      text,  -- kid or selector
+  out outcome text,
+  out key     text,  -- the key, as auth.key_name has it
+  out active  text   -- the one that signs for its purpose now; null: none
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  owner auth.domains;
+  wanted auth.keys;
+begin
+  select d.* into owner from auth.domains d where d.name = p_domain for update;
+  wanted := auth.find_key(owner, p_name);
+  outcome := case
+    when owner.id is null           then 'unknown'
+    when wanted.id is null          then 'no_key'
+    when wanted.state = 'published' then 'published'
+    else 'ok'
+  end;
+  if wanted.state = 'active' then
+    wanted := auth.set_key_state(owner, wanted, 'retired');
+  end if;
+  key := auth.key_name(wanted);
+  active := auth.key_name(auth.active_key(wanted));
+end
+$$;
+
+-- api.remove_key removes a key that does not sign, for good. With p_dry_run it
+-- only says.
+--
+-- outcome: ok; unknown; no_key; active: it signs.
+create or replace function api.remove_key(
+  p_domain    text,
+  p_name      text,  -- kid or selector
+  p_dry_run   boolean,
+  out outcome text,
+  out key     text   -- the key, as auth.key_name has it
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  owner auth.domains;
+  was auth.keys;
+begin
+  select d.* into owner from auth.domains d where d.name = p_domain for update;
+  was := auth.find_key(owner, p_name);
+  outcome := case
+    when owner.id is null     then 'unknown'
+    when was.id is null       then 'no_key'
+    when was.state = 'active' then 'active'
+    else 'ok'
+  end;
+  key := auth.key_name(was);
+  if outcome = 'ok' and p_dry_run is false then
+    delete from auth.keys k where k.id = was.id;
+    perform auth.record('domain.remove_key', owner.name, to_jsonb(was), null);
+  end if;
 end
 $$;
 

@@ -62,7 +62,7 @@ select is_empty($$
    where r.rolname like 'authserver\_%' and r.rolname not in ('authserver_owner')
      and (p.pronamespace = 'api'::regnamespace and r.rolname <> 'authserver_admin'
        or p.pronamespace = 'auth'::regnamespace)
-     and p.proname ~ '(user|app_password|login_name|email_agent_token)s?$' and p.proname !~ 'has_permission'
+     and p.proname ~ '(user|app_password|login_name|email_agent_token)s?$' and p.proname !~ 'has_permission|redeem_email_agent_token'
      and has_function_privilege(r.oid, p.oid, 'execute') $$,
   'only the command line calls the functions of users and their passwords');
 

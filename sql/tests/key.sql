@@ -1,5 +1,5 @@
 -- Keys of domains. What is sealed in them is opaque here.
-select plan(40);
+select plan(69);
 
 create function auth.dkim(p_algorithm text, p_selector text, p_sealed text default '1')
 returns jsonb language sql
@@ -58,6 +58,68 @@ select is(auth.keys_of('example.com'),
 select is((select f.dkim_selector from api.find_domains('example.com', null, null, null) f), 'x', 'and the domain has the new one');
 select is((select array_agg(distinct a.action order by a.action) from auth.audit a where a.action like 'domain.%_key'),
   array['domain.create_key', 'domain.remove_key', 'domain.retire_key'], 'each with its audit row');
+
+-- rotation: a key is published, then signs, then only verifies, then goes
+create function auth.published(p_name text, p_keys jsonb)
+returns text language sql
+as $$ select concat_ws(': ', p.outcome, p.detail) from api.publish_keys(p_name, p_keys) p $$;
+create function auth.activated(p_domain text, p_name text)
+returns text language sql
+as $$ select concat_ws(': ', a.outcome, a.key, a.retired) from api.activate_key(p_domain, p_name) a $$;
+create function auth.retired(p_domain text, p_name text)
+returns text language sql
+as $$ select concat_ws(': ', r.outcome, r.key, r.active) from api.retire_key(p_domain, p_name) r $$;
+create function auth.removed(p_domain text, p_name text, p_dry_run boolean)
+returns text language sql
+as $$ select concat_ws(': ', r.outcome, r.key) from api.remove_key(p_domain, p_name, p_dry_run) r $$;
+create function auth.recorded()
+returns bigint language sql
+as $$ select count(*) from auth.audit a where a.object = 'rotation.test' $$;
+
+do $$ begin perform api.create_domain('rotation.test', null, null, false, false, 'default', '+-',
+    jsonb_build_array(auth.dkim('rsa', 'default'), auth.dkim('ed25519', 'default-ed25519'), auth.jwt('rsa', 'j1'))); end $$;
+select is(auth.published('nowhere.test', jsonb_build_array(auth.jwt('rsa', 'j2'))), 'unknown', 'only a domain has keys');
+select is(auth.published('rotation.test', jsonb_build_array(auth.jwt('rsa', 'j2'))), 'ok', 'a key beside the one that signs');
+select is(auth.published('rotation.test', jsonb_build_array(auth.jwt('rsa', 'j2'))), 'key_exists: jwt j2 (rsa, published)', 'not twice');
+select is(auth.published('rotation.test', jsonb_build_array(auth.dkim('ed25519', 'new'), auth.dkim('rsa', 'default'))),
+  'key_exists: dkim default (rsa, active)', 'the selector of another key is its own, and then no key is made');
+select is(auth.published('rotation.test', jsonb_build_array(auth.dkim('rsa', 'new'))), 'ok', 'a DKIM key under a new one');
+select is(auth.keys_of('rotation.test'),
+  'dkim rsa active default, dkim ed25519 active default-ed25519, dkim rsa published new, jwt rsa active j1, jwt rsa published j2',
+  'what is published does not sign');
+select is((select a.after ->> 'kid' from auth.audit a where a.action = 'domain.publish_key' and not a.after ? 'sealed_key' order by a.id limit 1),
+  'j2', 'the audit trail says who published it');
+
+select is(auth.retired('rotation.test', 'j2'), 'published: jwt j2 (rsa, published): jwt j1 (rsa, active)', 'what has never signed is not retired');
+select is(auth.activated('rotation.test', 'j2'), 'ok: jwt j2 (rsa, active): jwt j1 (rsa, retired)', 'a new key signs in the place of the old one');
+select is((select count(*) from auth.keys k where k.kid in ('j1', 'j2') and k.activated_at is not null), 2::bigint, 'since when is kept of both');
+create temporary table before as select auth.recorded() as rows;
+select is(auth.activated('rotation.test', 'j2'), 'ok: jwt j2 (rsa, active)', 'activating it again changes nothing');
+select is(auth.recorded(), (select b.rows from before b), 'and is not recorded');
+select is(auth.activated('rotation.test', 'NEW'), 'ok: dkim new (rsa, active): dkim default (rsa, retired)', 'a selector has no case');
+select is(auth.keys_of('rotation.test'),
+  'dkim rsa active new, dkim ed25519 active default-ed25519, dkim rsa retired default, jwt rsa active j2, jwt rsa retired j1',
+  'other algorithms and purposes go on');
+select is(auth.activated('rotation.test', 'j1'), 'ok: jwt j1 (rsa, active): jwt j2 (rsa, retired)', 'the old key signs again if it must');
+select is((select k.retired_at is null from auth.keys k where k.kid = 'j1' and k.state = 'active'), true, '(it is not retired any more)');
+select is(auth.activated('rotation.test', 'J1'), 'no_key', 'a kid has case');
+select is(auth.activated('rotation.test', null), 'no_key', 'null names none');
+select is(auth.activated('nowhere.test', 'j1'), 'unknown', 'nor is there one elsewhere');
+
+select is(auth.retired('rotation.test', 'new'), 'ok: dkim new (rsa, retired): dkim default-ed25519 (ed25519, active)', 'a key is retired without another in its place');
+select is(auth.retired('rotation.test', 'j1'), 'ok: jwt j1 (rsa, retired)', 'even the last');
+select is(auth.retired('rotation.test', 'j1'), 'ok: jwt j1 (rsa, retired)', 'twice is not too often');
+select is(auth.retired('rotation.test', 'j9') || auth.retired('nowhere.test', 'j1'), 'no_keyunknown', 'if there is one');
+
+select is(auth.removed('rotation.test', 'default-ed25519', false), 'active: dkim default-ed25519 (ed25519, active)', 'a key that signs is not removed');
+select is(auth.removed('rotation.test', 'j1', true) || auth.removed('rotation.test', 'j1', null),
+  'ok: jwt j1 (rsa, retired)ok: jwt j1 (rsa, retired)', 'what would be removed is said');
+select is((select count(*) from auth.keys k where k.kid = 'j1'), 1::bigint, '(and not done)');
+select is(auth.removed('rotation.test', 'j1', false), 'ok: jwt j1 (rsa, retired)', 'a retired key is removed');
+select is(auth.removed('rotation.test', 'j1', false) || auth.removed('nowhere.test', 'j1', false), 'no_keyunknown', 'once');
+select is((select array_agg(distinct a.action order by a.action) from auth.audit a where a.object = 'rotation.test' and a.action like 'domain.%_key'),
+  array['domain.activate_key', 'domain.create_key', 'domain.publish_key', 'domain.remove_key', 'domain.retire_key'], 'each step is recorded');
+do $$ begin perform api.remove_domains(array(select d.id from auth.domains d where d.name = 'rotation.test'), true, false); end $$;
 
 -- another selector for the keys there are
 select is(auth.edited('example.com', null, p_selector => 'default'), 'selector_taken: default', 'a selector that a retired key has stays its own');

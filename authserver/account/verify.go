@@ -1,0 +1,306 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"authbridge/internal/audit"
+)
+
+// A Login is somebody's claim to be a user.
+type Login struct {
+	// Name is an address of the user, by alias or sub-address, the name of a
+	// service user, or the identifier of a user who is staff.
+	Name string
+
+	// Password is the user's, a service user's, or an app password.
+	Password string
+
+	// Service is what the login is for: 'imap', 'smtp', 'http', … App passwords
+	// are limited to services, and failures are counted for each.
+	Service string
+
+	// Client is from where the login comes; the zero Addr if nobody knows.
+	Client netip.Addr
+}
+
+// An Account is who logged in, as of now.
+type Account struct {
+	UserID         string // a UUID
+	Identifier     string
+	FullName       string
+	Staff          bool
+	PrimaryAddress string   // of the mailbox that receives the user's mail; empty: there is none
+	ServiceUser    string   // the service user that the login named; empty: none
+	Credential     string   // what was verified: 'password', 'service' or 'app:' and the id of an app password; empty: nothing
+	Groups         []string // sorted
+	Permissions    []string // by permission_name, sorted, direct and through groups
+}
+
+// Holds reports whether the account has all of these permissions.
+func (a Account) Holds(permissions []string) bool {
+	for _, p := range permissions {
+		if _, found := slices.BinarySearch(a.Permissions, p); !found {
+			return false
+		}
+	}
+	return true
+}
+
+// ErrDenied means that there is no such account, that it is not active, or
+// that the password is wrong: one answer for all, and after the same time.
+var ErrDenied = errors.New("login denied")
+
+// A ThrottledError means that there were too many wrong passwords for this
+// name from this network. Nothing was verified.
+type ThrottledError struct {
+	RetryAfter time.Duration // a whole number of seconds, at least one
+}
+
+func (e *ThrottledError) Error() string {
+	return "too many wrong passwords, try again in " + e.RetryAfter.String()
+}
+
+// A Verifier decides who may log in. Every face of the house asks it, or the
+// stored functions that it asks. It is used by pointer; Wait is called when no
+// more logins come.
+type Verifier struct {
+	DB      querier
+	Profile Profile // of new hashes
+
+	// MACKey names wrong passwords in the database without telling them. All
+	// servers of an installation have the same.
+	MACKey [32]byte
+
+	verified  successes
+	rehashing sync.WaitGroup
+}
+
+// Verify returns the account that a login is for. The error is ErrDenied, a
+// *ThrottledError, ErrBusy, or one of the database.
+//
+// An account without a mailbox has no PrimaryAddress: a face whose answer
+// needs one denies it.
+func (v *Verifier) Verify(ctx context.Context, login Login) (Account, error) {
+	if reason := login.impossible(); reason != "" {
+		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, reason)
+		return Account{}, ErrDenied
+	}
+	app, err := ParseAppPassword(login.Password)
+	switch {
+	case err == nil:
+		return v.verifyAppPassword(ctx, login, app)
+	case errors.Is(err, ErrMistyped):
+		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, "app password with a typing error")
+		return Account{}, ErrDenied
+	}
+	return v.verifyPassword(ctx, login)
+}
+
+// impossible returns why no account can have this name or password, or
+// nothing. Nobody learns from it who exists.
+func (l Login) impossible() string {
+	switch {
+	case !isText(l.Name) || len(l.Name) > maxLoginName || l.Name == "":
+		return "no login name"
+	case !isText(l.Service) || l.Service == "":
+		return "no service"
+	case l.Password == "":
+		return "empty password"
+	case len(l.Password) > MaxPassword || strings.Contains(l.Password, "\x00"):
+		return "not a password"
+	}
+	return ""
+}
+
+// maxLoginName is what auth.parse_address reads of an address at most.
+const maxLoginName = 1024
+
+// isText reports whether PostgreSQL takes s.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+func (v *Verifier) verifyAppPassword(ctx context.Context, login Login, app AppPassword) (Account, error) {
+	sum := app.SHA256()
+	begun, err := beginLogin(ctx, v.DB, login, app.ID(), sum[:], nil, nil)
+	if err != nil {
+		return Account{}, err
+	}
+	switch begun.Outcome {
+	case "ok":
+		return begun.account("app:" + app.ID()), nil
+	case "denied":
+		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, begun.Reason)
+		return Account{}, ErrDenied
+	}
+	return Account{}, fmt.Errorf("begin login with an app password: unknown outcome %q", begun.Outcome)
+}
+
+func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, error) {
+	mac := v.mac(login)
+	begun, err := beginLogin(ctx, v.DB, login, "", nil, mac, v.verified.hash(login))
+	if err != nil {
+		return Account{}, err
+	}
+	credential := "password"
+	if begun.ServiceUser != "" {
+		credential = "service"
+	}
+	switch begun.Outcome {
+	case "ok":
+		return begun.account(credential), nil
+	case "denied":
+		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, begun.Reason)
+		return Account{}, ErrDenied
+	case "throttled":
+		throttled := &ThrottledError{RetryAfter: time.Duration(begun.RetryAfter) * time.Second}
+		audit.LoginThrottled(ctx, login.Name, login.Service, login.Client, throttled.RetryAfter)
+		return Account{}, throttled
+	case "verify":
+	default:
+		return Account{}, fmt.Errorf("begin login: unknown outcome %q", begun.Outcome)
+	}
+
+	ok, needsRehash, err := v.verifyHash(ctx, begun.PasswordHash, login.Password)
+	result := "ok"
+	switch {
+	case err != nil:
+		result = "abandoned"
+	case !ok:
+		result = "wrong"
+	}
+	// Whoever hangs up before the answer has made an attempt all the same.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	delay, endErr := endLogin(ending, v.DB, login, mac, begun.PasswordHash, result)
+	switch {
+	case err != nil:
+		return Account{}, err
+	case endErr != nil:
+		return Account{}, endErr
+	case !ok:
+		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, begun.Reason)
+		wait(ctx, delay)
+		return Account{}, ErrDenied
+	}
+	v.verified.add(login, begun.PasswordHash)
+	if needsRehash {
+		v.rehash(ctx, begun, login.Password)
+	}
+	return begun.account(credential), nil
+}
+
+// endTimeout is how long a login that was verified may take to be noted.
+const endTimeout = 5 * time.Second
+
+// verifyHash is Verify for a hash that may be missing or of no use: it then
+// takes as long, and the answer is no.
+func (v *Verifier) verifyHash(ctx context.Context, stored, password string) (ok, needsRehash bool, err error) {
+	if !unusable(stored) {
+		ok, needsRehash, err = Verify(ctx, stored, password, v.Profile)
+		if !errors.Is(err, ErrUnsupportedHash) && !errors.Is(err, ErrCostlyHash) {
+			return ok, needsRehash, err
+		}
+		slog.ErrorContext(ctx, "a stored password hash cannot be verified; set a new password", "err", err)
+	}
+	_, _, err = Verify(ctx, v.Profile.Decoy(), password, v.Profile)
+	return false, false, err
+}
+
+// rehash stores a hash of today's kind for a password that was right. The login
+// does not wait for it.
+func (v *Verifier) rehash(ctx context.Context, begun begunLogin, password string) {
+	ctx = context.WithoutCancel(ctx)
+	v.rehashing.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, rehashTimeout)
+		defer cancel()
+		made, err := Hash(ctx, password, v.Profile)
+		if errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrBusy) {
+			return // the old hash is good, and there will be other logins
+		}
+		if err == nil {
+			err = rehashPassword(ctx, v.DB, begun, made)
+		}
+		if err != nil {
+			slog.ErrorContext(ctx, "rehash of a password", "identifier", begun.Identifier, "err", err)
+		}
+	})
+}
+
+// rehashTimeout bounds what nobody waits for.
+const rehashTimeout = 30 * time.Second
+
+// Wait returns when nothing is left to do for logins that were answered.
+func (v *Verifier) Wait() { v.rehashing.Wait() }
+
+// mac names a password for a login name.
+func (v *Verifier) mac(login Login) []byte {
+	h := hmac.New(sha256.New, v.MACKey[:])
+	h.Write([]byte(login.Name))
+	h.Write([]byte{0}) // no login name has one
+	h.Write([]byte(login.Password))
+	return h.Sum(nil)
+}
+
+// wait lets somebody who guesses wait.
+func wait(ctx context.Context, delay time.Duration) {
+	if delay == 0 {
+		return
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// Find returns the active account that a login name is for, without a
+// password; ErrDenied if there is none. Whoever may ask this learns who exists.
+func (v *Verifier) Find(ctx context.Context, name string) (Account, error) {
+	if !isText(name) {
+		return Account{}, ErrDenied
+	}
+	return findLogin(ctx, v.DB, name)
+}
+
+// Throttled returns a *ThrottledError if a login with this name, service and
+// client would get one; login.Password is not looked at. For servers that
+// verify passwords themselves, like Dovecot with its auth-policy.
+func (v *Verifier) Throttled(ctx context.Context, login Login) error {
+	if !isText(login.Name) || !isText(login.Service) {
+		return nil
+	}
+	retryAfter, err := checkLogin(ctx, v.DB, login)
+	if err != nil || retryAfter == 0 {
+		return err
+	}
+	audit.LoginThrottled(ctx, login.Name, login.Service, login.Client, retryAfter)
+	return &ThrottledError{RetryAfter: retryAfter}
+}
+
+// Report counts what a server that verifies passwords itself has found out.
+// login.Password is whatever tells one wrong password from the next: Dovecot
+// sends a hash. credential is as in Account, or empty.
+func (v *Verifier) Report(ctx context.Context, login Login, ok bool, credential string) error {
+	if !isText(login.Name) || !isText(login.Service) || !isText(credential) {
+		return nil
+	}
+	if !ok {
+		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, "reported")
+	}
+	app, _ := strings.CutPrefix(credential, "app:")
+	if app == credential {
+		app = ""
+	}
+	return reportLogin(ctx, v.DB, login, ok, v.mac(login), app)
+}

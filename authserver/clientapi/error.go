@@ -1,0 +1,101 @@
+package clientapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"authbridge/authserver/account"
+)
+
+// An Error is a request that is refused. Message and the headers reach the
+// caller; Err is for our log only.
+type Error struct {
+	Status     int
+	Message    string
+	Challenge  string        // WWW-Authenticate; empty: none
+	RetryAfter time.Duration // whole seconds; zero: not said
+	Err        error
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Message
+	}
+	return e.Message + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// What is said in several places.
+var (
+	errInsecure     = &Error{Status: http.StatusBadRequest, Message: "This endpoint must be called securely"}
+	errParameters   = &Error{Status: http.StatusBadRequest, Message: "Missing or invalid parameters"}
+	errJSON         = &Error{Status: http.StatusBadRequest, Message: "Invalid JSON"}
+	errTooLarge     = &Error{Status: http.StatusRequestEntityTooLarge, Message: "Request body too large"}
+	errNoAuthDomain = &Error{Status: http.StatusBadRequest, Message: "Not a valid authorization domain"}
+	errNoKey        = &Error{Status: http.StatusBadRequest, Message: "Domain is not JWT enabled"}
+)
+
+// retryAfter is when to ask again after our own trouble.
+const retryAfter = 5 * time.Second
+
+// Handle lets an endpoint return its error: an *Error is the caller's doing and
+// is shown to it, anything else is ours and is only logged.
+func (a *API) Handle(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		err := endpoint(w, r)
+		if err == nil {
+			return
+		}
+
+		var refused *Error
+		var throttled *account.ThrottledError
+		switch {
+		case errors.As(err, &refused):
+			slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "status", refused.Status, "err", err)
+		case errors.As(err, &throttled): // audit has a line about it
+			refused = &Error{
+				Status:     http.StatusTooManyRequests,
+				Message:    "Too many wrong passwords, try again later",
+				RetryAfter: throttled.RetryAfter,
+			}
+		default:
+			level := slog.LevelError
+			if errors.Is(err, account.ErrBusy) || errors.Is(err, context.Canceled) {
+				level = slog.LevelWarn
+			}
+			slog.Log(r.Context(), level, "request failed", "path", r.URL.Path, "err", err)
+			refused = &Error{
+				Status:     http.StatusServiceUnavailable,
+				Message:    "Temporarily unavailable",
+				RetryAfter: retryAfter,
+			}
+		}
+		refused.write(w)
+	})
+}
+
+func (e *Error) write(w http.ResponseWriter) {
+	if e.Challenge != "" {
+		w.Header().Set("WWW-Authenticate", e.Challenge)
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
+	}
+	writeJSON(w, e.Status, struct {
+		Error string `json:"error"`
+	}{e.Message})
+}
+
+// writeJSON answers with v, which is one of our structs.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // an error means that the caller has gone
+}

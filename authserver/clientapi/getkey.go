@@ -1,0 +1,93 @@
+package clientapi
+
+import (
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"strings"
+
+	"authbridge/authserver/token"
+)
+
+// GetKey serves GET /getkey: the public half of the key that a domain signs
+// with.
+func (a *API) GetKey(w http.ResponseWriter, r *http.Request) error {
+	if err := secure(r); err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	switch query.Get("type") {
+	case "", "d":
+	case "r":
+		return &Error{Status: http.StatusNotFound, Message: "Not a valid registry"}
+	default:
+		return &Error{Status: http.StatusBadRequest, Message: "Invalid type code (d and r are valid)"}
+	}
+	format := query.Get("format")
+	switch format {
+	case "", "pubkey", "cert", "jwks":
+	default:
+		return &Error{Status: http.StatusBadRequest, Message: "Invalid format (can be pubkey, cert or jwks)"}
+	}
+
+	host := query.Get("domain")
+	if host == "" {
+		host = r.Host
+	}
+	domain, err := a.domain(host)
+	switch {
+	case errors.Is(err, token.ErrNoDomain):
+		return &Error{Status: http.StatusNotFound, Message: errNoAuthDomain.Message}
+	case err != nil:
+		return err
+	}
+	if format == "jwks" {
+		return getJWKS(w, domain)
+	}
+	return getActive(w, domain, format)
+}
+
+// maxAge lets callers keep a key for a while that is shorter than the time
+// between the publication of a key and its first use.
+const maxAge = "public, max-age=300"
+
+// getJWKS answers with all keys of a domain: those to come and those that only
+// verify, too.
+func getJWKS(w http.ResponseWriter, domain *token.Domain) error {
+	keys := domain.JWKS()
+	if len(keys.Keys) == 0 {
+		return &Error{Status: http.StatusNotFound, Message: errNoKey.Message}
+	}
+	w.Header().Set("Cache-Control", maxAge)
+	writeJSON(w, http.StatusOK, keys)
+	return nil
+}
+
+// getActive answers with the key that signs, as the lines of a PEM block. The
+// last one is empty.
+func getActive(w http.ResponseWriter, domain *token.Domain, format string) error {
+	key := domain.Active()
+	if key == nil {
+		return &Error{Status: http.StatusNotFound, Message: errNoKey.Message}
+	}
+	var answer struct {
+		PublicKeyPEM []string `json:"public_key_pem,omitempty"`
+		Cert         []string `json:"cert,omitempty"`
+	}
+	if format == "cert" {
+		der, err := key.Certificate()
+		if err != nil {
+			return err
+		}
+		answer.Cert = strings.Split(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), "\n")
+	} else {
+		text, err := token.PublicPEM(key.Public)
+		if err != nil {
+			return err
+		}
+		answer.PublicKeyPEM = strings.Split(text, "\n")
+	}
+	w.Header().Set("Cache-Control", maxAge)
+	writeJSON(w, http.StatusOK, answer)
+	return nil
+}

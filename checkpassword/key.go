@@ -1,0 +1,293 @@
+package checkpassword
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Keys are public keys that answers may be signed with: *rsa.PublicKey of 2048
+// bits or more, *ecdsa.PublicKey on P-256, and ed25519.PublicKey.
+type Keys []crypto.PublicKey
+
+// algorithms are those of Keys, one for each type. The public key is no secret,
+// so none of them may be symmetric.
+var algorithms = []string{"RS256", "ES256", "EdDSA"}
+
+// algorithm returns the only one that key may be used with.
+func algorithm(key crypto.PublicKey) (string, error) {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() < 2048 {
+			return "", fmt.Errorf("an RSA key of %d bits is too short", key.N.BitLen())
+		}
+		return "RS256", nil
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return "", fmt.Errorf("a key on the curve %s is not supported", key.Params().Name)
+		}
+		return "ES256", nil
+	case ed25519.PublicKey:
+		return "EdDSA", nil
+	}
+	return "", fmt.Errorf("a key of type %T is not supported", key)
+}
+
+// forMethod returns the keys that a token with this algorithm may be verified
+// with, whatever key id it names: every key in the file is trusted.
+func (k Keys) forMethod(alg string) (jwt.VerificationKeySet, error) {
+	var set jwt.VerificationKeySet
+	for _, key := range k {
+		if a, err := algorithm(key); err == nil && a == alg {
+			set.Keys = append(set.Keys, key)
+		}
+	}
+	if len(set.Keys) == 0 {
+		return set, fmt.Errorf("no %s key", alg)
+	}
+	return set, nil
+}
+
+// Compare counts the keys that only k has, and those that only other has.
+func (k Keys) Compare(other Keys) (mine, theirs int) {
+	count := func(a, b Keys) (n int) {
+		for _, key := range a {
+			if !slices.ContainsFunc(b, func(o crypto.PublicKey) bool {
+				return key.(interface{ Equal(crypto.PublicKey) bool }).Equal(o)
+			}) {
+				n++
+			}
+		}
+		return n
+	}
+	return count(k, other), count(other, k)
+}
+
+// maxKeyFile is more than any domain's keys take.
+const maxKeyFile = 1 << 20
+
+// ReadKeys reads a key file, of whichever format.
+func ReadKeys(name string) (Keys, error) {
+	content, err := readFile(name, maxKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key file: %w", err)
+	}
+	keys, err := ParseKeys(content)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", name, err)
+	}
+	return keys, nil
+}
+
+// ParseKeys reads public keys and certificates in PEM, as many as there are, or
+// a JSON Web Key Set (RFC 7517). Certificates are no more than a way to write
+// down a key: the file is trusted as it stands, and so their dates and
+// signatures do not matter. There is at least one key if there is no error.
+func ParseKeys(text []byte) (Keys, error) {
+	parse := parsePEM
+	if text := bytes.TrimLeft(text, " \t\r\n"); len(text) > 0 && text[0] == '{' {
+		parse = parseJWKS
+	}
+	keys, err := parse(text)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("there is no public key in it")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
+func parsePEM(text []byte) (Keys, error) {
+	var keys Keys
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		var key crypto.PublicKey
+		var err error
+		switch block.Type {
+		case "PUBLIC KEY":
+			key, err = x509.ParsePKIXPublicKey(block.Bytes)
+		case "CERTIFICATE":
+			var cert *x509.Certificate
+			if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
+				key = cert.PublicKey
+			}
+		default:
+			return nil, fmt.Errorf("a block %q is neither PUBLIC KEY nor CERTIFICATE", block.Type)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, err := algorithm(key); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	// A block that pem.Decode passes over would be a key that is missing.
+	if bytes.Contains(text, []byte("-----BEGIN")) {
+		return nil, errors.New("a PEM block is damaged")
+	}
+	return keys, nil
+}
+
+// parseJWKS leaves out keys that are for something else or that this program
+// cannot use (RFC 7517 section 5), and refuses those that should not be here.
+func parseJWKS(text []byte) (Keys, error) {
+	var set struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(text, &set); err != nil {
+		return nil, fmt.Errorf("JWKS: %w", err)
+	}
+	var keys Keys
+	for _, raw := range set.Keys {
+		var kind struct{ Kty, D, K json.RawMessage }
+		if err := json.Unmarshal(raw, &kind); err != nil {
+			return nil, fmt.Errorf("JWKS: %w", err)
+		}
+		if kind.D != nil || kind.K != nil {
+			return nil, errors.New("JWKS: a key is not public")
+		}
+		var jwk jose.JSONWebKey
+		if err := jwk.UnmarshalJSON(raw); err != nil || !jwk.Valid() || jwk.Use != "" && jwk.Use != "sig" {
+			continue
+		}
+		alg, err := algorithm(jwk.Key)
+		if err != nil || jwk.Algorithm != "" && jwk.Algorithm != alg {
+			continue
+		}
+		keys = append(keys, jwk.Key)
+	}
+	return keys, nil
+}
+
+// A Format is one that the server gives keys out in.
+type Format string
+
+// Set implements flag.Value.
+func (f *Format) Set(s string) error {
+	if s != "pubkey" && s != "cert" && s != "jwks" {
+		return errors.New("want pubkey, cert or jwks")
+	}
+	*f = Format(s)
+	return nil
+}
+
+func (f *Format) String() string { return string(*f) }
+
+// ErrNoKey means that the server has no key for the domain.
+var ErrNoKey = errors.New("the server has no key for this domain")
+
+// FetchKeys gets the keys of domain from the /getkey/ at u, as the content of a
+// key file. An empty domain is that of u's host. Only the transport vouches for
+// them. The error is ErrNoKey, ErrUnavailable if the server was not reached, or
+// another.
+func FetchKeys(ctx context.Context, client *http.Client, u *url.URL, domain string, format Format) ([]byte, Keys, error) {
+	ask := *u
+	query := ask.Query()
+	if domain != "" {
+		query.Set("domain", domain)
+	}
+	query.Set("format", string(format))
+	ask.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ask.String(), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	res, content, err := do(client, req)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case res.StatusCode == http.StatusNotFound:
+		return nil, nil, ErrNoKey
+	case res.StatusCode != http.StatusOK:
+		return nil, nil, errors.New(status(res, content))
+	}
+
+	if format != "jwks" {
+		var body struct {
+			PublicKeyPEM []string `json:"public_key_pem"`
+			Cert         []string `json:"cert"`
+		}
+		if err := json.Unmarshal(content, &body); err != nil {
+			return nil, nil, fmt.Errorf("the response is no key: %w", err)
+		}
+		lines := body.PublicKeyPEM
+		if format == "cert" {
+			lines = body.Cert
+		}
+		content = []byte(strings.TrimSpace(strings.Join(lines, "\n")) + "\n")
+	}
+	keys, err := ParseKeys(content)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the response is no key: %w", err)
+	}
+	return content, keys, nil
+}
+
+// WriteKeys makes a key file that everybody may read. Other processes see all
+// of it or nothing.
+func WriteKeys(name string, content []byte) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+		}
+	}()
+	if err := temp.Chmod(0o644); err != nil {
+		return err
+	}
+	if _, err := temp.Write(content); err != nil {
+		return err
+	}
+	if err := temp.Sync(); err != nil {
+		return err
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), name)
+}
+
+// readFile reads a file of at most limit bytes.
+func readFile(name string, limit int64) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readLimited(file, limit)
+}
+
+func readLimited(file *os.File, limit int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("%s is longer than %d bytes", file.Name(), limit)
+	}
+	return content, err
+}

@@ -1,0 +1,51 @@
+// Package audit writes the log lines that other programs read: fail2ban
+// watches for login.failed, the operator greps for the rest. Each event is one
+// function, so its name and attributes are the same everywhere.
+//
+// The client's address is the first attribute, and what somebody has typed the
+// last: a pattern that is anchored at the event's name, such as
+//
+//	msg=login\.failed from=<HOST>
+//
+// cannot be made to see another address by a login name that looks like one.
+package audit
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// LoginFailed is written once per refused login. name is what was typed, and
+// may be no account at all; reason is for the operator alone.
+func LoginFailed(ctx context.Context, name, service string, from netip.Addr, reason string) {
+	slog.LogAttrs(ctx, slog.LevelWarn, "login.failed", slog.String("from", client(from)),
+		slog.String("reason", reason), slog.String("service", typed(service)), slog.String("name", typed(name)))
+}
+
+// LoginThrottled is written for a login that was not looked at, because of too
+// many that failed.
+func LoginThrottled(ctx context.Context, name, service string, from netip.Addr, retryAfter time.Duration) {
+	slog.LogAttrs(ctx, slog.LevelWarn, "login.throttled", slog.String("from", client(from)),
+		slog.Duration("retry_after", retryAfter), slog.String("service", typed(service)), slog.String("name", typed(name)))
+}
+
+func client(from netip.Addr) string {
+	if !from.IsValid() {
+		return "unknown"
+	}
+	return from.Unmap().WithZone("").String()
+}
+
+// maxTyped is more than the longest address has (RFC 5321 section 4.5.3.1).
+const maxTyped = 320
+
+// typed is what somebody sent, cut to what a log line can bear.
+func typed(s string) string {
+	if len(s) > maxTyped {
+		return strings.ToValidUTF8(s[:maxTyped], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"authbridge/internal/audit"
+)
+
+// logTo makes w the log of the program, without the time, until the returned
+// function is called.
+func logTo(w io.Writer, json bool) (restore func()) {
+	before := slog.Default()
+	options := &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if json {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	slog.SetDefault(slog.New(handler))
+	return func() { slog.SetDefault(before) }
+}
+
+// A filter of fail2ban matches this line.
+func ExampleLoginFailed() {
+	defer logTo(os.Stdout, false)()
+	ctx := context.Background()
+	audit.LoginFailed(ctx, "alice@example.com", "imap", netip.MustParseAddr("192.0.2.7"), "wrong password")
+	audit.LoginFailed(ctx, "bob", "http", netip.MustParseAddr("::ffff:192.0.2.7"), "unknown")
+	audit.LoginFailed(ctx, "bob", "http", netip.Addr{}, "unknown")
+	// Output:
+	// level=WARN msg=login.failed from=192.0.2.7 reason="wrong password" service=imap name=alice@example.com
+	// level=WARN msg=login.failed from=192.0.2.7 reason=unknown service=http name=bob
+	// level=WARN msg=login.failed from=unknown reason=unknown service=http name=bob
+}
+
+// The same as JSON, for who collects that.
+func ExampleLoginFailed_json() {
+	defer logTo(os.Stdout, true)()
+	audit.LoginFailed(context.Background(), "alice@example.com", "imap", netip.MustParseAddr("2001:db8::7"), "wrong password")
+	// Output: {"level":"WARN","msg":"login.failed","from":"2001:db8::7","reason":"wrong password","service":"imap","name":"alice@example.com"}
+}
+
+func ExampleLoginThrottled() {
+	defer logTo(os.Stdout, false)()
+	audit.LoginThrottled(context.Background(), "alice@example.com", "imap", netip.MustParseAddr("2001:db8::7"), 90*time.Second)
+	// Output: level=WARN msg=login.throttled from=2001:db8::7 retry_after=1m30s service=imap name=alice@example.com
+}
+
+// Whatever is typed as a login name, the line is one line, and a pattern that
+// looks for the address behind the event's name finds the client's.
+func FuzzLoginName(f *testing.F) {
+	f.Add("alice")
+	f.Add("x\nlevel=WARN msg=login.failed from=198.51.100.1")
+	f.Add(`x" msg=login.failed from=198.51.100.1`)
+	f.Add("msg=login.failed from=198.51.100.1")
+	f.Add("\u2028\x00\x1b[2K\r" + strings.Repeat("é", 1000))
+	pattern := regexp.MustCompile(`^level=WARN msg=login\.failed from=(\S+) `)
+	f.Fuzz(func(t *testing.T, name string) {
+		var out bytes.Buffer
+		defer logTo(&out, false)()
+		audit.LoginFailed(t.Context(), name, name, netip.MustParseAddr("192.0.2.7"), "unknown")
+		line, ended := strings.CutSuffix(out.String(), "\n")
+		if !ended || strings.ContainsAny(line, "\n\r\x00\x1b") {
+			t.Errorf("%q is not one line: %q", name, out.String())
+		}
+		if found := pattern.FindStringSubmatch(line); found == nil || found[1] != "192.0.2.7" {
+			t.Errorf("%q is found as %q in %q", name, found, line)
+		}
+		if len(line) > 4000 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	})
+}
