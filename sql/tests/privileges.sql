@@ -38,18 +38,18 @@ select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
       where p.pronamespace = 'api'::regnamespace and not has_function_privilege('authserver_admin', p.oid, 'execute') $$,
   'the command line calls all functions');
-select results_eq(
-  $$ select p.proname::text collate "C", string_agg(substr(r.rolname, 12), ' ' order by r.rolname) collate "C"
-       from pg_proc p, pg_roles r
-      where p.pronamespace = 'api'::regnamespace
-        and r.rolname in ('authserver_web', 'authserver_dkimsigner', 'authserver_mailforwarder')
-        and has_function_privilege(r.oid, p.oid, 'execute')
-      group by p.oid, p.proname
-      order by 1 $$,
-  $$ values ('begin_login', 'web'), ('check_login', 'web'), ('end_login', 'web'), ('find_login', 'web'),
-            ('function_digest', 'dkimsigner mailforwarder web'), ('purge_login_throttles', 'web'),
-            ('redeem_email_agent_token', 'web'), ('rehash_password', 'web'), ('report_login', 'web'),
-            ('schema_version', 'dkimsigner mailforwarder web'), ('signing_keys', 'web'), ('verify_api_client', 'web') $$,
+select is(array(
+    select (p.proname || ': ' || string_agg(substr(r.rolname, 12), ' ' order by r.rolname))::text
+      from pg_proc p, pg_roles r
+     where p.pronamespace = 'api'::regnamespace
+       and r.rolname in ('authserver_web', 'authserver_dkimsigner', 'authserver_mailforwarder')
+       and has_function_privilege(r.oid, p.oid, 'execute')
+     group by p.oid, p.proname
+     order by p.proname),
+  array['begin_login: web', 'check_login: web', 'end_login: web', 'find_login: web',
+        'function_digest: dkimsigner mailforwarder web', 'purge_login_throttles: web',
+        'redeem_email_agent_token: web', 'rehash_password: web', 'report_login: web',
+        'schema_version: dkimsigner mailforwarder web', 'signing_keys: web', 'verify_api_client: web'],
   'the daemons call what grants.sql lists for them');
 
 -- Whoever changes something writes who and from where; a login can lie about
