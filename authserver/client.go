@@ -1,12 +1,11 @@
 package authserver
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"strconv"
 	"strings"
 
 	"authbridge/internal/daemon"
@@ -105,13 +104,29 @@ func last(values []string) string {
 	return strings.Trim(list[strings.LastIndexByte(list, ',')+1:], " \t")
 }
 
-// isHost allows what a Host header may be: a name or an address, and a port.
+// isHost allows what a Host header may be: a name, an IPv4 address or an IPv6
+// address in brackets, and a port.
 func isHost(s string) bool {
-	if s == "" || strings.ContainsAny(s, "/?#@\\") {
-		return false
+	name, port, found := strings.Cut(s, ":")
+	if strings.HasPrefix(s, "[") {
+		address, rest, _ := strings.Cut(s[1:], "]")
+		addr, err := netip.ParseAddr(address)
+		if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasPrefix(s[1+len(address):], "]") {
+			return false
+		}
+		name, port, found = "v6", strings.TrimPrefix(rest, ":"), rest != ""
+		if found && !strings.HasPrefix(rest, ":") {
+			return false
+		}
 	}
-	u, err := url.Parse("//" + s + "/")
-	return err == nil && u.Host == s && u.Hostname() != ""
+	if found {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+	}
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._", r))
+	})
 }
 
 // hostName returns a Host header without its port, in lower case and without
@@ -127,15 +142,16 @@ func hostName(host string) string {
 // it; or "*": any.
 type HostPattern string
 
+func (p HostPattern) String() string { return string(p) }
+
 // ParseHostPattern reads an entry of ALLOWED_HOSTS.
 func ParseHostPattern(s string) (HostPattern, error) {
 	s = strings.ToLower(s)
-	switch name := strings.TrimPrefix(s, "."); {
-	case s == "*":
-	case name == "", strings.HasPrefix(name, "."), strings.Contains(name, "*"), !isHost(name) || hostName(name) != strings.Trim(name, "[]"):
+	name := strings.TrimPrefix(s, ".")
+	address := strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]")
+	if s != "*" && (!isHost(name) || !address && strings.ContainsAny(name, ":[") ||
+		strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".")) {
 		return "", fmt.Errorf("%q is no host name, want one without a port, \".example.com\" for a whole domain, or \"*\"", s)
-	case strings.HasPrefix(s, ".") && strings.HasPrefix(name, "["):
-		return "", errors.New("an address has no subdomains")
 	}
 	return HostPattern(strings.Trim(s, "[]")), nil
 }

@@ -153,6 +153,7 @@ func (res *response) code() int {
 // broken off, so that nobody takes it for a whole one.
 func recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := w.Header().Get("X-Request-Id")
 		defer func() {
 			p := recover()
 			if p == nil {
@@ -165,7 +166,6 @@ func recoverPanics(next http.Handler) http.Handler {
 			if res, ok := w.(*response); ok && res.status != 0 {
 				panic(http.ErrAbortHandler)
 			}
-			id := w.Header().Get("X-Request-Id")
 			clear(w.Header()) // whatever the answer was to be
 			w.Header().Set("X-Request-Id", id)
 			setSecurity(w, r)

@@ -148,7 +148,7 @@ func ReadSecret(name string) (command.Secret, error) {
 	if err != nil {
 		return "", fmt.Errorf("client secret: %w", err)
 	}
-	secret := strings.TrimRight(string(bytes.TrimSuffix(content, []byte("\n"))), "\r")
+	secret := string(bytes.TrimRight(content, "\r\n"))
 	if secret == "" || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("client secret: %s is not one line with a credential", name)
 	}

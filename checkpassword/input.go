@@ -2,7 +2,6 @@ package checkpassword
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,29 +21,13 @@ const (
 // ErrTooLong means that a caller wrote more than it may.
 var ErrTooLong = errors.New("the input is too long")
 
-// ReadInput reads r to its end, or until ctx is done. More than limit bytes are
-// ErrTooLong.
-func ReadInput(ctx context.Context, r io.Reader, limit int) ([]byte, error) {
-	type result struct {
-		input []byte
-		err   error
+// ReadInput reads r to its end. More than limit bytes are ErrTooLong.
+func ReadInput(r io.Reader, limit int) ([]byte, error) {
+	input, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err == nil && len(input) > limit {
+		err = ErrTooLong
 	}
-	done := make(chan result, 1)
-	// The caller may never close its end. The process ends then, and with it
-	// this read.
-	go func() {
-		input, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-		done <- result{input, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: waiting for the end of the input: %w", ErrUnavailable, ctx.Err())
-	case got := <-done:
-		if got.err == nil && len(got.input) > limit {
-			got.err = ErrTooLong
-		}
-		return got.input, got.err
-	}
+	return input, err
 }
 
 // A Login is a name and what was typed as its password.

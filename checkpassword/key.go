@@ -119,6 +119,7 @@ func ParseKeys(text []byte) (Keys, error) {
 
 func parsePEM(text []byte) (Keys, error) {
 	var keys Keys
+	begun := bytes.Count(text, []byte("-----BEGIN "))
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
@@ -145,8 +146,8 @@ func parsePEM(text []byte) (Keys, error) {
 		}
 		keys = append(keys, key)
 	}
-	// A block that pem.Decode passes over would be a key that is missing.
-	if bytes.Contains(text, []byte("-----BEGIN")) {
+	// pem.Decode passes over what it cannot read.
+	if len(keys) != begun {
 		return nil, errors.New("a PEM block is damaged")
 	}
 	return keys, nil

@@ -45,7 +45,12 @@ type Authserver struct {
 // as an account without rights, and waits until it is ready.
 func StartAuthserver(t *testing.T, db *Database, flags ...string) *Authserver {
 	t.Helper()
-	dir := t.TempDir()
+	// Not t.TempDir: the folder around that is root's alone.
+	dir, err := os.MkdirTemp("", "authserver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -109,17 +114,17 @@ func (a *Authserver) Client() *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// Reachable lets a root know this server: its name, and its certificate as the
-// file /etc/ssl/auth.pem.
-func (a *Authserver) Reachable(r *Root) {
+// Reachable lets a root know this server: its name, others that it has, and its
+// certificate as the file /etc/ssl/auth.pem.
+func (a *Authserver) Reachable(r *Root, names ...string) {
 	r.t.Helper()
-	r.Write("/etc/hosts", "127.0.0.1 localhost "+AuthHost+"\n")
+	r.Write("/etc/hosts", "127.0.0.1 localhost "+AuthHost+" "+strings.Join(names, " ")+"\n")
 	r.Write("/etc/ssl/auth.pem", a.Certificate)
 }
 
 // Configure replaces the server that the guides name by this one.
 func (a *Authserver) Configure(text string) string {
-	return strings.ReplaceAll(text, "https://"+AuthHost+"/", a.URL("/"))
+	return strings.ReplaceAll(text, "https://"+AuthHost, a.URL(""))
 }
 
 // Operate runs a command line of the operator, such as "apiclient", "create",
@@ -148,8 +153,9 @@ func (d *Database) operate(ctx context.Context, program string, args ...string) 
 	return stdout.String(), nil
 }
 
-// newCertificate makes a certificate for AuthHost and 127.0.0.1, and its key.
-func newCertificate(t *testing.T) (certificate, key string) {
+// newCertificate makes a certificate for AuthHost, 127.0.0.1 and these names,
+// and its key.
+func newCertificate(t *testing.T, names ...string) (certificate, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -158,7 +164,7 @@ func newCertificate(t *testing.T) (certificate, key string) {
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: AuthHost},
-		DNSNames:              []string{AuthHost},
+		DNSNames:              append([]string{AuthHost}, names...),
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),

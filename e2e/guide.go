@@ -27,14 +27,14 @@ func (r *Root) Follow(g docs.Guide, db *Database) {
 	r.follow(g, db.Configure)
 }
 
-// follow is Follow with files as edit makes them.
+// follow is Follow with files and commands as edit makes them.
 func (r *Root) follow(g docs.Guide, edit func(string) string) {
 	r.t.Helper()
 	for _, f := range g.Files {
 		r.Write(f.Name, edit(f.Content))
 	}
 	for _, c := range g.Commands {
-		r.Run("sh", "-euc", c)
+		r.Run("sh", "-euc", edit(c))
 	}
 }
 

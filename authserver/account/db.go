@@ -54,9 +54,10 @@ type begunLogin struct {
 	accountRow
 }
 
-// client is what stands for a client's address in a call.
+// client is what stands for a client's address, as Login.normal returns it, in
+// a call.
 func client(a netip.Addr) *netip.Addr {
-	if a = a.Unmap().WithZone(""); !a.IsValid() {
+	if !a.IsValid() {
 		return nil
 	}
 	return &a

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -27,7 +28,8 @@ type Login struct {
 	Password string
 
 	// Service is what the login is for: 'imap', 'smtp', 'http', … App passwords
-	// are limited to services, and failures are counted for each.
+	// are limited to services, and failures are counted for each: a client that
+	// chose the service itself would have as many guesses as it finds names.
 	Service string
 
 	// Client is from where the login comes; the zero Addr if nobody knows.
@@ -50,7 +52,7 @@ type Account struct {
 // Holds reports whether the account has all of these permissions.
 func (a Account) Holds(permissions []string) bool {
 	for _, p := range permissions {
-		if _, found := slices.BinarySearch(a.Permissions, p); !found {
+		if !slices.Contains(a.Permissions, p) {
 			return false
 		}
 	}
@@ -83,6 +85,7 @@ type Verifier struct {
 	MACKey [32]byte
 
 	verified  successes
+	slowest   atomic.Int64 // a time.Duration: see verifyHash
 	rehashing sync.WaitGroup
 }
 
@@ -92,6 +95,7 @@ type Verifier struct {
 // An account without a mailbox has no PrimaryAddress: a face whose answer
 // needs one denies it.
 func (v *Verifier) Verify(ctx context.Context, login Login) (Account, error) {
+	login = login.normal()
 	if reason := login.impossible(); reason != "" {
 		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, reason)
 		return Account{}, ErrDenied
@@ -107,14 +111,20 @@ func (v *Verifier) Verify(ctx context.Context, login Login) (Account, error) {
 	return v.verifyPassword(ctx, login)
 }
 
+// normal returns the login with its client's address in the form that is
+// counted, compared and logged: IPv4 by way of IPv6 is IPv4.
+func (l Login) normal() Login {
+	l.Client = l.Client.Unmap().WithZone("")
+	return l
+}
+
 // impossible returns why no account can have this name or password, or
 // nothing. Nobody learns from it who exists.
 func (l Login) impossible() string {
+	if reason := l.uncountable(); reason != "" {
+		return reason
+	}
 	switch {
-	case !isText(l.Name) || len(l.Name) > maxLoginName || l.Name == "":
-		return "no login name"
-	case !isText(l.Service) || l.Service == "":
-		return "no service"
 	case l.Password == "":
 		return "empty password"
 	case len(l.Password) > MaxPassword || strings.Contains(l.Password, "\x00"):
@@ -123,8 +133,24 @@ func (l Login) impossible() string {
 	return ""
 }
 
-// maxLoginName is what auth.parse_address reads of an address at most.
-const maxLoginName = 1024
+// uncountable returns why there is nobody and nothing that failures could be
+// counted for, or nothing.
+func (l Login) uncountable() string {
+	switch {
+	case !isLoginName(l.Name):
+		return "no login name"
+	case !isText(l.Service) || l.Service == "" || len(l.Service) > maxService:
+		return "no service"
+	}
+	return ""
+}
+
+const (
+	maxLoginName = 1024 // what auth.parse_address reads of an address at most
+	maxService   = 64   // what auth.login_throttles stores
+)
+
+func isLoginName(s string) bool { return isText(s) && s != "" && len(s) <= maxLoginName }
 
 // isText reports whether PostgreSQL takes s.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
@@ -170,7 +196,8 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, er
 		return Account{}, fmt.Errorf("begin login: unknown outcome %q", begun.Outcome)
 	}
 
-	ok, needsRehash, err := v.verifyHash(ctx, begun.PasswordHash, login.Password)
+	began := time.Now()
+	ok, needsRehash, err := v.verifyHash(ctx, begun, login.Password)
 	result := "ok"
 	switch {
 	case err != nil:
@@ -189,12 +216,12 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, er
 		return Account{}, endErr
 	case !ok:
 		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, begun.Reason)
-		wait(ctx, delay)
+		wait(ctx, max(delay, time.Duration(v.slowest.Load())-time.Since(began)))
 		return Account{}, ErrDenied
 	}
 	v.verified.add(login, begun.PasswordHash)
 	if needsRehash {
-		v.rehash(ctx, begun, login.Password)
+		v.rehash(ctx, begun, login)
 	}
 	return begun.account(credential), nil
 }
@@ -204,26 +231,56 @@ const endTimeout = 5 * time.Second
 
 // verifyHash is Verify for a hash that may be missing or of no use: it then
 // takes as long, and the answer is no.
-func (v *Verifier) verifyHash(ctx context.Context, stored, password string) (ok, needsRehash bool, err error) {
-	if !unusable(stored) {
+//
+// An imported hash takes another time than one of today's, which would tell
+// that the name exists. So a wrong password for it costs one of today's as
+// well, and from then on every wrong answer waits for as long as the slowest
+// imported hash has taken.
+func (v *Verifier) verifyHash(ctx context.Context, begun begunLogin, password string) (ok, needsRehash bool, err error) {
+	if stored := begun.PasswordHash; !unusable(stored) {
+		began := time.Now()
 		ok, needsRehash, err = Verify(ctx, stored, password, v.Profile)
-		if !errors.Is(err, ErrUnsupportedHash) && !errors.Is(err, ErrCostlyHash) {
+		switch {
+		case errors.Is(err, ErrUnsupportedHash), errors.Is(err, ErrCostlyHash):
+			slog.ErrorContext(ctx, "a stored password hash cannot be verified; set a new password",
+				"identifier", begun.Identifier, "service_user", begun.ServiceUser, "err", err)
+		case err != nil || v.Profile.made(stored):
 			return ok, needsRehash, err
+		default:
+			if !ok {
+				Verify(ctx, v.Profile.Decoy(), password, v.Profile) // whatever comes of it, the password was wrong
+			}
+			v.slow(time.Since(began))
+			return ok, needsRehash, nil
 		}
-		slog.ErrorContext(ctx, "a stored password hash cannot be verified; set a new password", "err", err)
 	}
 	_, _, err = Verify(ctx, v.Profile.Decoy(), password, v.Profile)
 	return false, false, err
 }
 
+// slow notes that an imported hash took d.
+func (v *Verifier) slow(d time.Duration) {
+	d = min(d, maxSlowest)
+	for {
+		was := v.slowest.Load()
+		if int64(d) <= was || v.slowest.CompareAndSwap(was, int64(d)) {
+			return
+		}
+	}
+}
+
+// maxSlowest is more than imported hashes of usual cost take. One that had to
+// wait for a core must not make every wrong answer wait as long.
+const maxSlowest = time.Second
+
 // rehash stores a hash of today's kind for a password that was right. The login
 // does not wait for it.
-func (v *Verifier) rehash(ctx context.Context, begun begunLogin, password string) {
+func (v *Verifier) rehash(ctx context.Context, begun begunLogin, login Login) {
 	ctx = context.WithoutCancel(ctx)
 	v.rehashing.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, rehashTimeout)
 		defer cancel()
-		made, err := Hash(ctx, password, v.Profile)
+		made, err := Hash(ctx, login.Password, v.Profile)
 		if errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrBusy) {
 			return // the old hash is good, and there will be other logins
 		}
@@ -231,8 +288,10 @@ func (v *Verifier) rehash(ctx context.Context, begun begunLogin, password string
 			err = rehashPassword(ctx, v.DB, begun, made)
 		}
 		if err != nil {
-			slog.ErrorContext(ctx, "rehash of a password", "identifier", begun.Identifier, "err", err)
+			slog.ErrorContext(ctx, "rehash of a password", "identifier", begun.Identifier, "service_user", begun.ServiceUser, "err", err)
+			return
 		}
+		v.verified.add(login, made)
 	})
 }
 
@@ -253,7 +312,7 @@ func (v *Verifier) mac(login Login) []byte {
 
 // wait lets somebody who guesses wait.
 func wait(ctx context.Context, delay time.Duration) {
-	if delay == 0 {
+	if delay <= 0 {
 		return
 	}
 	timer := time.NewTimer(delay)
@@ -267,7 +326,7 @@ func wait(ctx context.Context, delay time.Duration) {
 // Find returns the active account that a login name is for, without a
 // password; ErrDenied if there is none. Whoever may ask this learns who exists.
 func (v *Verifier) Find(ctx context.Context, name string) (Account, error) {
-	if !isText(name) {
+	if !isLoginName(name) {
 		return Account{}, ErrDenied
 	}
 	return findLogin(ctx, v.DB, name)
@@ -277,7 +336,8 @@ func (v *Verifier) Find(ctx context.Context, name string) (Account, error) {
 // client would get one; login.Password is not looked at. For servers that
 // verify passwords themselves, like Dovecot with its auth-policy.
 func (v *Verifier) Throttled(ctx context.Context, login Login) error {
-	if !isText(login.Name) || !isText(login.Service) {
+	login = login.normal()
+	if login.uncountable() != "" {
 		return nil
 	}
 	retryAfter, err := checkLogin(ctx, v.DB, login)
@@ -292,14 +352,15 @@ func (v *Verifier) Throttled(ctx context.Context, login Login) error {
 // login.Password is whatever tells one wrong password from the next: Dovecot
 // sends a hash. credential is as in Account, or empty.
 func (v *Verifier) Report(ctx context.Context, login Login, ok bool, credential string) error {
-	if !isText(login.Name) || !isText(login.Service) || !isText(credential) {
-		return nil
-	}
+	login = login.normal()
 	if !ok {
 		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, "reported")
 	}
-	app, _ := strings.CutPrefix(credential, "app:")
-	if app == credential {
+	if login.uncountable() != "" {
+		return nil
+	}
+	app, isApp := strings.CutPrefix(credential, "app:")
+	if !isApp || !isText(app) {
 		app = ""
 	}
 	return reportLogin(ctx, v.DB, login, ok, v.mac(login), app)

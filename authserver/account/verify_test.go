@@ -2,19 +2,83 @@ package account
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
 
 	"authbridge/internal/pgtest"
 )
 
+const (
+	right   = "correct horse"  // of every user
+	printer = "battery staple" // of alice's service user
+)
+
+var (
+	rightHash   = sync.OnceValues(func() (string, error) { return Hash(context.Background(), right, Standard) })
+	printerHash = sync.OnceValues(func() (string, error) { return Hash(context.Background(), printer, Standard) })
+)
+
+// newVerifier returns a verifier of a database with users.
+//
+//	alice@example.com  al@, alice-b@ (bob's), old@ (blocked), alice@moved.test (redirected); service users printer, scanner
+//	bob@example.com
+//	carol              staff, without a mailbox
+//	gone@example.com   staff, inactive, with a service user gone-printer
+//	none@example.com   no password
+func newVerifier(t testing.TB) (*Verifier, pgtest.DB) {
+	t.Helper()
+	db := pgtest.New(t, "authserver_web")
+	rightHash, err := rightHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	printerHash, err := printerHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrange(t, db, `insert into auth.login_names (name, kind) values ('alice', 'user'), ('bob', 'user'), ('carol', 'user'), ('gone', 'user'), ('none', 'user'), ('printer', 'service_user'), ('scanner', 'service_user'), ('gone-printer', 'service_user')`)
+	arrange(t, db, `insert into auth.users (identifier, full_name, password_hash, active, staff)
+		select n.name, initcap(n.name), nullif($1, case when n.name = 'none' then $1 end), n.name <> 'gone', n.name in ('carol', 'gone') from auth.login_names n where n.kind = 'user'`, rightHash)
+	arrange(t, db, `insert into auth.domains (name, redirect_to) values ('example.com', null), ('moved.test', 'example.com')`)
+	arrange(t, db, `insert into auth.aliases (local_part, domain_id, user_id, blocked)
+		select n.local_part, d.id, u.id, n.local_part = 'old'
+		  from (values ('alice', 'alice'), ('al', 'alice'), ('old', 'alice'), ('alice-b', 'bob'), ('bob', 'bob'), ('gone', 'gone'), ('none', 'none')) n (local_part, identifier)
+		  join auth.users u on u.identifier = n.identifier join auth.domains d on d.name = 'example.com' or n.local_part = 'alice'`)
+	arrange(t, db, `update auth.users u set delivery_mailbox_id = a.id
+		from auth.aliases a join auth.domains d on d.id = a.domain_id where a.user_id = u.id and a.local_part = u.identifier and d.name = 'example.com'`)
+	arrange(t, db, `insert into auth.service_users (user_id, username, password_hash)
+		select u.id, n.username, $1 from (values ('alice', 'printer'), ('gone', 'gone-printer')) n (identifier, username) join auth.users u on u.identifier = n.identifier`, printerHash)
+	v := &Verifier{DB: db.Pool}
+	t.Cleanup(v.Wait)
+	return v, db
+}
+
 func arrange(t testing.TB, db pgtest.DB, sql string, args ...any) {
 	t.Helper()
-	if _, err := db.Owner.Exec(context.Background(), sql, args...); err != nil {
+	if _, err := db.Owner.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s\n%v", sql, err)
 	}
 }
 
+func value[T any](t testing.TB, db pgtest.DB, sql string, args ...any) (v T) {
+	t.Helper()
+	if err := db.Owner.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s\n%v", sql, err)
+	}
+	return v
+}
+
+// addAppPassword gives a user an app password.
 func addAppPassword(t testing.TB, db pgtest.DB, identifier string) AppPassword {
 	t.Helper()
 	app := NewAppPassword()
@@ -24,34 +88,895 @@ func addAppPassword(t testing.TB, db pgtest.DB, identifier string) AppPassword {
 	return app
 }
 
-func seedThousand(b *testing.B, db pgtest.DB) {
-	arrange(b, db, `insert into auth.domains (name) values ('example.com')`)
-	arrange(b, db, `insert into auth.login_names (name, kind) select 'user' || n, 'user' from generate_series(1, 1000) n`)
-	arrange(b, db, `insert into auth.users (identifier, full_name) select name, name from auth.login_names`)
-	arrange(b, db, `insert into auth.aliases (local_part, domain_id, user_id) select u.identifier, d.id, u.id from auth.users u, auth.domains d`)
-	arrange(b, db, `update auth.users u set delivery_mailbox_id = a.id from auth.aliases a where a.user_id = u.id`)
-	arrange(b, db, `insert into auth.groups (name) select 'group' || n from generate_series(1, 10) n`)
-	arrange(b, db, `insert into auth.group_members (group_id, user_id) select g.id, u.id from auth.groups g, auth.users u where (hashtext(u.identifier) + g.id) % 3 = 0`)
-	arrange(b, db, `insert into auth.permissions (permission_name, name) select 'p' || n, '' from generate_series(1, 20) n`)
-	arrange(b, db, `insert into auth.group_permissions (group_id, permission_id) select g.id, p.id from auth.groups g, auth.permissions p where (g.id + p.id) % 3 = 0`)
-	arrange(b, db, `insert into auth.user_permissions (user_id, permission_id) select u.id, p.id from auth.permissions p, auth.users u where (hashtext(u.identifier) + p.id) % 10 = 0`)
-	arrange(b, db, `analyze auth.domains, auth.users, auth.aliases, auth.groups, auth.group_members, auth.permissions, auth.group_permissions, auth.user_permissions, auth.login_names`)
+// imap is a login from a usual client.
+func imap(name, password string) Login {
+	return Login{Name: name, Password: password, Service: "imap", Client: netip.MustParseAddr("192.0.2.7")}
+}
+
+// outcome is what Verify said, in a word.
+func outcome(err error) string {
+	var throttled *ThrottledError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, ErrDenied):
+		return "denied"
+	case errors.As(err, &throttled):
+		return "throttled"
+	case errors.Is(err, ErrBusy):
+		return "busy"
+	}
+	return err.Error()
+}
+
+func verify(t testing.TB, v *Verifier, login Login, want string) Account {
+	t.Helper()
+	account, err := v.Verify(t.Context(), login)
+	if outcome(err) != want {
+		t.Errorf("%s from %v for %s: %v, want %s", login.Name, login.Client, login.Service, err, want)
+	}
+	if err != nil && account.UserID+account.Identifier+account.PrimaryAddress+account.Credential != "" {
+		t.Errorf("%s: %v, and yet %+v", login.Name, err, account)
+	}
+	return account
+}
+
+// logged reports whether this is one line about an event, with these attributes.
+func logged(line, event string, attrs ...string) bool {
+	return strings.HasPrefix(line, "WARN "+event+" ") && !strings.Contains(line, "\n") &&
+		!slices.ContainsFunc(attrs, func(a string) bool { return !strings.Contains(line, " "+a) })
+}
+
+// A dbFunc stands between a verifier and its database.
+type dbFunc func(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+
+func (f dbFunc) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return f(ctx, sql, args...)
+}
+
+// withoutCore is verify for a caller who leaves as soon as begin_login has
+// answered, and so gets no core: what has to compute a hash is busy.
+func withoutCore(t testing.TB, v *Verifier, login Login, want string) {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	pool := v.DB
+	defer func() { v.DB = pool }()
+	v.DB = dbFunc(func(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+		if strings.Contains(sql, "begin_login") {
+			defer leave()
+			ctx = context.WithoutCancel(ctx)
+		}
+		return pool.Query(ctx, sql, args...)
+	})
+	if _, err := v.Verify(ctx, login); outcome(err) != want {
+		t.Errorf("%s, without a core: %v, want %s", login.Name, err, want)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	scanner := addAppPassword(t, db, "alice")
+	arrange(t, db, `insert into auth.service_users (user_id, username, app_password_id) select ap.user_id, 'scanner', ap.id from auth.app_passwords ap`)
+	phone, bobs, gones := addAppPassword(t, db, "alice"), addAppPassword(t, db, "bob"), addAppPassword(t, db, "gone")
+	nones := addAppPassword(t, db, "none")
+
+	tests := []struct{ name, password, identifier, credential string }{
+		{"alice@example.com", right, "alice", "password"},
+		{"AL@EXAMPLE.com", right, "alice", "password"},
+		{"alice+shop@example.com", right, "alice", "password"},
+		{"alice-b@example.com", right, "bob", "password"},
+		{"old@example.com", right, "", ""},
+		{"alice@moved.test", right, "", ""},
+		{"nobody@example.com", right, "", ""},
+		{"alice", right, "", ""}, // no staff
+		{"Carol", right, "carol", "password"},
+		{"none@example.com", right, "", ""},
+
+		// Bridge, L5: nobody who is not active, whatever way.
+		{"gone@example.com", right, "", ""},
+		{"gone", right, "", ""},
+		{"gone-printer", printer, "", ""},
+		{"gone@example.com", gones.Text(), "", ""},
+		{"gone", gones.Text(), "", ""},
+
+		{"Printer", printer, "alice", "service"},
+		{"printer", right, "", ""},
+		{"alice@example.com", printer, "", ""},
+		{"scanner", right, "", ""},
+		{"scanner", scanner.Text(), "alice", "app:" + scanner.ID()},
+		{"scanner", phone.Text(), "", ""},
+		{"printer", phone.Text(), "", ""},
+		{"al+x@example.com", phone.Text(), "alice", "app:" + phone.ID()},
+		{"alice@example.com", scanner.Text(), "alice", "app:" + scanner.ID()},
+		{"alice@example.com", bobs.Text(), "", ""},
+		{"old@example.com", phone.Text(), "", ""},
+		{"none@example.com", nones.Text(), "none", "app:" + nones.ID()},
+	}
+	for _, tt := range tests {
+		want := "ok"
+		if tt.identifier == "" {
+			want = "denied"
+		}
+		got := verify(t, v, imap(tt.name, tt.password), want)
+		if got.Identifier != tt.identifier || got.Credential != tt.credential {
+			t.Errorf("%s: %q by %q, want %q by %q", tt.name, got.Identifier, got.Credential, tt.identifier, tt.credential)
+		}
+	}
+}
+
+func TestAccount(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	arrange(t, db, `insert into auth.groups (name) values ('b'), ('A')`)
+	arrange(t, db, `insert into auth.group_members (group_id, user_id) select g.id, u.id from auth.groups g, auth.users u where u.identifier = 'alice'`)
+	arrange(t, db, `insert into auth.permissions (permission_name, name) values ('imap', ''), ('Web', '')`)
+	arrange(t, db, `insert into auth.group_permissions (group_id, permission_id) select g.id, p.id from auth.groups g, auth.permissions p`)
+
+	want := fmt.Sprintf("%+v", Account{
+		UserID: value[string](t, db, `select u.id::text from auth.users u where u.identifier = 'alice'`), Identifier: "alice", FullName: "Alice",
+		PrimaryAddress: "alice@example.com", ServiceUser: "printer", Credential: "service", Groups: []string{"A", "b"}, Permissions: []string{"Web", "imap"},
+	})
+	login := imap("printer", printer)
+	for _, kind := range []string{"computed", "remembered"} {
+		if got := fmt.Sprintf("%+v", verify(t, v, login, "ok")); got != want {
+			t.Errorf("%s: %s\nwant %s", kind, got, want)
+		}
+	}
+	found, err := v.Find(t.Context(), "printer")
+	found.Credential = "service"
+	if got := fmt.Sprintf("%+v", found); err != nil || got != want {
+		t.Errorf("found %s, %v", got, err)
+	}
+	if carol := verify(t, v, imap("carol", right), "ok"); carol.PrimaryAddress != "" || !carol.Staff || carol.Groups == nil || carol.Permissions == nil {
+		t.Errorf("%+v", carol)
+	}
+	for _, name := range []string{"", "nobody", "gone@example.com", "old@example.com", "a\x00", "\xff", strings.Repeat("a", 1<<20)} {
+		if got, err := v.Find(t.Context(), name); !errors.Is(err, ErrDenied) {
+			t.Errorf("Find(%.20q) = %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestHolds(t *testing.T) {
+	a := Account{Permissions: []string{"web", "imap"}}
+	for want, asked := range map[bool][][]string{
+		true:  {nil, {"imap"}, {"web"}, {"imap", "web"}},
+		false: {{""}, {"IMAP"}, {"ima"}, {"imap", "smtp"}},
+	} {
+		for _, permissions := range asked {
+			if got := a.Holds(permissions); got != want {
+				t.Errorf("Holds(%q) = %v", permissions, got)
+			}
+		}
+	}
+	if (Account{}).Holds([]string{"imap"}) {
+		t.Error("nobody holds a permission")
+	}
+}
+
+func TestVerifyAppPassword(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	app := addAppPassword(t, db, "alice")
+	ctx, log := recorded(t.Context())
+	try := func(login Login, want, reason string) {
+		t.Helper()
+		_, err := v.Verify(ctx, login)
+		if got := log.take(); outcome(err) != want || !strings.Contains(got, reason) || (reason == "") != (got == "") {
+			t.Errorf("%v, %q; want %s, %q", err, got, want, reason)
+		}
+		if withoutCore(t, v, login, want); log.take() != "" {
+			t.Error("logged elsewhere")
+		}
+	}
+
+	login := imap("alice@example.com", "")
+	for _, typed := range []string{
+		app.Text(), strings.ToUpper(app.Text()), strings.ReplaceAll(app.Text(), "-", ""), " " + strings.ReplaceAll(app.Text(), "-", " ") + " ",
+	} {
+		login.Password = typed
+		try(login, "ok", "")
+	}
+
+	other := NewAppPassword()
+	login.Password = other.Text()
+	try(login, "denied", "unknown app password")
+	payload := app.ID() + other.canonical[appFirstGroup:appTextLen-appCheckLen]
+	login.Password = appPrefix + payload + appCheck(payload)
+	try(login, "denied", "wrong app password")
+
+	login.Password = app.Text()
+	arrange(t, db, `update auth.app_passwords set networks = '{192.0.2.0/24}'`)
+	for client, want := range map[string]string{"192.0.2.9": "ok", "::ffff:192.0.2.9": "ok", "198.51.100.9": "denied", "::192.0.2.9": "denied", "2001:db8::1": "denied"} {
+		login.Client = netip.MustParseAddr(client)
+		verify(t, v, login, want)
+	}
+	login.Client = netip.Addr{}
+	try(login, "denied", "not for this network")
+	login = imap("alice@example.com", app.Text())
+	arrange(t, db, `update auth.app_passwords set services = '{smtp}'`)
+	try(login, "denied", "not for this service")
+	login.Service = "smtp"
+	try(login, "ok", "")
+	arrange(t, db, `update auth.app_passwords set expires_at = now()`)
+	try(login, "denied", "expired app password "+app.ID())
+	arrange(t, db, `update auth.app_passwords set revoked_at = now()`)
+	try(login, "denied", "revoked app password "+app.ID())
+	if n := value[int](t, db, `select count(*) from auth.login_throttles`); n != 0 {
+		t.Errorf("%d counts of app passwords", n)
+	}
+}
+
+// Who mistypes an app password is told without asking anybody.
+func TestMistypedAppPassword(t *testing.T) {
+	t.Parallel()
+	v := &Verifier{DB: dbFunc(func(context.Context, string, ...any) (pgx.Rows, error) {
+		t.Error("the database was asked")
+		return nil, errors.New("not here")
+	})}
+	ctx, log := recorded(t.Context())
+	text := []byte(NewAppPassword().canonical)
+	text[10] = crockford[(strings.IndexByte(crockford, text[10])+1)%32]
+	if _, err := v.Verify(ctx, imap("alice@example.com", string(text))); !errors.Is(err, ErrDenied) {
+		t.Error(err)
+	}
+	if got := log.take(); !strings.Contains(got, "typing error") || strings.Contains(got, string(text[10:])) {
+		t.Errorf("logged %s", got)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	app := addAppPassword(t, db, "alice")
+	ctx, log := recorded(t.Context())
+	name := "alice@example.com"
+	verify(t, v, imap(name, right), "ok") // remembered
+	for i := range 10 {
+		verify(t, v, imap(name, fmt.Sprint("wrong ", i)), "denied")
+	}
+
+	_, err := v.Verify(ctx, imap(name, "wrong 10"))
+	var throttled *ThrottledError
+	if !errors.As(err, &throttled) || throttled.RetryAfter < 50*time.Second || throttled.RetryAfter > time.Minute || throttled.RetryAfter%time.Second != 0 {
+		t.Fatalf("%v, want to be throttled for a minute", err)
+	}
+	if got := log.take(); !logged(got, "login.throttled", "name=alice@example.com", "service=imap", "from=192.0.2.7", "retry_after="+throttled.RetryAfter.String()) {
+		t.Errorf("logged %s", got)
+	}
+	if err := v.Throttled(ctx, imap("alice+x@example.com", "")); !errors.As(err, &throttled) || throttled.RetryAfter > time.Minute {
+		t.Errorf("Throttled: %v", err)
+	}
+	if got := log.take(); !logged(got, "login.throttled", "name=alice+x@example.com") {
+		t.Errorf("logged %s", got)
+	}
+	withoutCore(t, v, imap(name, "wrong 3"), "denied")
+	withoutCore(t, v, imap(name, right), "ok")
+	withoutCore(t, v, imap(name, app.Text()), "ok")
+	verify(t, v, imap("alice-x+y@example.com", right), "throttled")
+
+	for what, change := range map[string]func(*Login){
+		"another name":    func(l *Login) { l.Name = "al@example.com" },
+		"another client":  func(l *Login) { l.Client = netip.MustParseAddr("192.0.2.8") },
+		"unknown client":  func(l *Login) { l.Client = netip.Addr{} },
+		"another service": func(l *Login) { l.Service = "smtp" },
+	} {
+		login := imap(name, right)
+		change(&login)
+		if err := v.Throttled(t.Context(), login); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		verify(t, v, login, "ok")
+	}
+
+	// A password that was right from one client does not tell another, who is
+	// throttled, that it is.
+	elsewhere := imap(name, "")
+	elsewhere.Client = netip.MustParseAddr("203.0.113.1")
+	arrange(t, db, `insert into auth.login_throttles (login_hash, network, service, failures) values (auth.login_hash($1), '203.0.113.1/32', 'imap', 10)`, name)
+	elsewhere.Password = right
+	verify(t, v, elsewhere, "throttled")
+
+}
+
+// A success forgets the failures before it.
+func TestSuccessForgets(t *testing.T) {
+	t.Parallel()
+	v, _ := newVerifier(t)
+	for round := range 3 {
+		for i := range 9 {
+			verify(t, v, imap("al@example.com", fmt.Sprint("wrong ", round, i)), "denied")
+		}
+		v = &Verifier{DB: v.DB} // which remembers nothing
+		verify(t, v, imap("al@example.com", right), "ok")
+	}
+
+	// But not those of somebody whose address is counted by the same name: bob
+	// guesses alice's password, and is alice-b@.
+	for i := range 9 {
+		verify(t, v, imap("alice@example.com", fmt.Sprint("wrong ", i)), "denied")
+	}
+	verify(t, v, imap("alice-b@example.com", right), "ok")
+	verify(t, v, imap("alice@example.com", "wrong 9"), "denied")
+	verify(t, v, imap("alice@example.com", "wrong 10"), "throttled")
+}
+
+// A phone with an old password asks all day, and is no guesser.
+func TestSameWrongPassword(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	for _, name := range []string{"alice@example.com", "nobody@example.com"} {
+		verify(t, v, imap(name, "old"), "denied")
+		ctx, log := recorded(t.Context())
+		for range 100 {
+			withoutCore(t, v, imap(name, "old"), "denied")
+		}
+		if _, err := v.Verify(ctx, imap(name, "old")); !errors.Is(err, ErrDenied) {
+			t.Error(err)
+		}
+		if got := log.take(); !logged(got, "login.failed", "name="+name, "service=imap", "from=192.0.2.7", "reason=the same wrong password again") {
+			t.Errorf("logged %s", got)
+		}
+		if n := value[float32](t, db, `select t.failures from auth.login_throttles t where t.login_hash = auth.login_hash($1) and t.service = 'imap'`, name); n > 1 {
+			t.Errorf("%s: %v failures", name, n)
+		}
+	}
+
+	old, err := Hash(t.Context(), "old", Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrange(t, db, `update auth.users u set password_hash = $1 where u.identifier = 'alice'`, old)
+	verify(t, v, imap("alice@example.com", "old"), "ok")
+}
+
+// The answers to a guesser are the same whether there is such a user or not.
+func TestNobodyIsAnsweredAlike(t *testing.T) {
+	t.Parallel()
+	v, _ := newVerifier(t)
+	answers := func(name string) string {
+		var all []string
+		for i := range 14 {
+			_, err := v.Verify(t.Context(), imap(name, fmt.Sprint("wrong ", i-i/5)))
+			all = append(all, outcome(err)) // the seconds that a throttled one has to wait go by
+		}
+		return strings.Join(all, "\n")
+	}
+	want := answers("alice@example.com")
+	if !strings.HasSuffix(want, "denied\nthrottled\nthrottled") {
+		t.Fatalf("answers to guesses: %s", want)
+	}
+	for _, name := range []string{"nobody@example.com", "gone@example.com", "none@example.com", "old@example.com", "bob", "carol", "printer", "not a name", "alice@nowhere.test"} {
+		if got := answers(name); got != want {
+			t.Errorf("%s: %s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+// No answer to a wrong password comes without the work of a right one.
+func TestDecoyForAll(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	arrange(t, db, `insert into auth.login_names (name, kind) values ('unusable', 'user'), ('unsupported', 'user'), ('costly', 'user')`)
+	for name, hash := range map[string]string{"unusable": "!", "unsupported": "$1$md5", "costly": "$2b$31$" + strings.Repeat("a", 53)} {
+		arrange(t, db, `insert into auth.users (identifier, full_name, password_hash, staff) values ($1, '', $2, true)`, name, hash)
+	}
+	for _, name := range []string{"alice@example.com", "nobody@example.com", "gone@example.com", "gone", "none@example.com", "old@example.com", "alice@moved.test", "bob", "scanner", "gone-printer", "not a name", "unusable", "unsupported", "costly"} {
+		withoutCore(t, v, imap(name, "wrong"), "busy")
+		verify(t, v, imap(name, "!"), "denied")
+	}
+
+	ctx, log := recorded(t.Context())
+	for _, name := range []string{"unsupported", "costly"} {
+		v.Verify(ctx, imap(name, right))
+		if got := log.take(); !strings.Contains(got, "ERROR a stored password hash cannot be verified; set a new password identifier="+name) || strings.Contains(got, "$2b$31") || strings.Contains(got, "md5") {
+			t.Errorf("logged %s", got)
+		}
+	}
+}
+
+// Imported hashes take longer than the others, or no time. Both would tell that
+// somebody is there.
+func TestImportedHashesTakeAsLong(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	arrange(t, db, `update auth.users u set password_hash = $1 where u.identifier = 'alice'`, vectors["LDAP"].stored)
+	arrange(t, db, `update auth.users u set password_hash = '$5$rounds=400000$' || repeat('a', 16) || '$' || repeat('a', 43) where u.identifier = 'bob'`)
+	verify(t, v, imap("nobody@example.com", "x"), "denied")
+	if v.slowest.Load() != 0 {
+		t.Errorf("%v, before there was an imported hash", time.Duration(v.slowest.Load()))
+	}
+
+	// Without a core an answer to a wrong password would be a cheap one.
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	began := time.Now()
+	if ok, _, err := v.verifyHash(t.Context(), begunLogin{PasswordHash: vectors["LDAP"].stored}, "wrong"); ok || err != nil {
+		t.Error(ok, err)
+	}
+	if took := time.Since(began); took < 2*time.Millisecond {
+		t.Errorf("a wrong password for {SSHA} took %v", took)
+	}
+	if ok, _, err := v.verifyHash(ctx, begunLogin{PasswordHash: vectors["LDAP"].stored}, "wrong"); ok || err != nil {
+		t.Errorf("a wrong password that was found to be so: %v, %v", ok, err)
+	}
+
+	verify(t, v, imap("bob@example.com", "wrong"), "denied")
+	slowest := time.Duration(v.slowest.Load())
+	if slowest < 10*time.Millisecond || slowest > maxSlowest {
+		t.Errorf("the imported hash took %v", slowest)
+	}
+	v.slow(time.Hour)
+	if got := time.Duration(v.slowest.Load()); got != maxSlowest {
+		t.Errorf("one that waited for a core counts for %v", got)
+	}
+	for _, name := range []string{"nobody@example.com", "alice@example.com", "carol"} {
+		began := time.Now()
+		verify(t, v, imap(name, "wrong, and slow"), "denied")
+		if took := time.Since(began); took < maxSlowest {
+			t.Errorf("the answer to %s took %v, less than %v", name, took, maxSlowest)
+		}
+	}
+}
+
+// Many guesses at once count like one after the other.
+func TestGuessesAtOnce(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	for _, name := range []string{"alice@example.com", "nobody@example.com"} {
+		ctx, log := recorded(t.Context())
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				if _, err := v.Verify(ctx, imap(name, fmt.Sprint("wrong ", i))); outcome(err) != "denied" && outcome(err) != "throttled" {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		lines := log.take()
+		verified, throttled := strings.Count(lines, "WARN login.failed"), strings.Count(lines, "WARN login.throttled")
+		if verified != 10 || throttled != 54 {
+			t.Errorf("%s: %d verified, %d throttled", name, verified, throttled)
+		}
+		if n := value[float32](t, db, `select t.failures from auth.login_throttles t where t.login_hash = auth.login_hash($1) and t.service = 'imap'`, name); n < 9.9 || n > 10 {
+			t.Errorf("%s: %v failures", name, n)
+		}
+		verify(t, v, imap(name, "one more"), "throttled")
+	}
+}
+
+// An attempt that could not be verified is given back.
+func TestBusyIsNoFailure(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	for i := range 30 {
+		withoutCore(t, v, imap("alice@example.com", fmt.Sprint("wrong ", i)), "busy")
+	}
+	if n := value[float32](t, db, `select sum(t.failures) from auth.login_throttles t`); n != 0 {
+		t.Errorf("%v failures", n)
+	}
+	verify(t, v, imap("alice@example.com", right), "ok")
+}
+
+// The same with every core taken. Not parallel: nobody else may have them.
+func TestVerifyBusy(t *testing.T) {
+	v, db := newVerifier(t)
+	app := addAppPassword(t, db, "alice")
+	verify(t, v, imap("alice@example.com", right), "ok")
+	for range cap(cores) {
+		if err := cores.acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer cores.release()
+	}
+	verify(t, v, imap("alice@example.com", right), "ok")
+	verify(t, v, imap("alice@example.com", app.Text()), "ok")
+	for _, name := range []string{"alice@example.com", "nobody@example.com", "gone@example.com", "none@example.com"} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if _, err := v.Verify(ctx, imap(name, "wrong")); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+	}
+	if n := value[float32](t, db, `select sum(t.failures) from auth.login_throttles t`); n != 0 {
+		t.Errorf("%v failures", n)
+	}
+}
+
+// Who hangs up when the hash is computed has made an attempt.
+func TestHangUpCounts(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	hangUp := func(password string) {
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		pool := v.DB
+		defer func() { v.DB = pool }()
+		v.DB = dbFunc(func(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+			if strings.Contains(sql, "end_login") {
+				leave()
+			}
+			return pool.Query(ctx, sql, args...)
+		})
+		if _, err := v.Verify(ctx, imap("alice@example.com", password)); !errors.Is(err, ErrDenied) {
+			t.Error(err)
+		}
+	}
+	for i := range 10 {
+		hangUp(fmt.Sprint("wrong ", i))
+	}
+	verify(t, v, imap("alice@example.com", "one more"), "throttled")
+	withoutCore(t, v, imap("alice@example.com", "wrong 5"), "denied")
+	if n := value[int](t, db, `select cardinality(t.wrong) from auth.login_throttles t where t.service = 'imap'`); n != 10 {
+		t.Errorf("%d are known to be wrong", n)
+	}
+}
+
+// Guesses from everywhere get slow answers, and the owner does not.
+func TestGuessedFromEverywhere(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	for _, name := range []string{"alice@example.com", "nobody@example.com"} {
+		arrange(t, db, `insert into auth.login_throttles (login_hash, network, service, failures) values (auth.login_hash($1), '::/0', '', 99.9)`, name)
+		began := time.Now()
+		verify(t, v, imap(name, "wrong"), "denied")
+		if took := time.Since(began); took < 2*time.Second {
+			t.Errorf("%s: answered after %v", name, took)
+		}
+	}
+
+	// Five seconds would be the delay of a wrong one.
+	arrange(t, db, `update auth.login_throttles set failures = 1000 where service = ''`)
+	began := time.Now()
+	verify(t, v, imap("alice@example.com", right), "ok")
+	if took := time.Since(began); took >= 5*time.Second {
+		t.Errorf("the owner waited for %v", took)
+	}
+}
+
+// A password that was right is no longer when the database says so, on all
+// servers.
+func TestRemembered(t *testing.T) {
+	t.Parallel()
+	const name = "alice@example.com"
+	for what, change := range map[string]string{
+		"password changed":  `update auth.users u set password_hash = '$y$j9T$other' where u.identifier = 'alice'`,
+		"password removed":  `update auth.users u set password_hash = null where u.identifier = 'alice'`,
+		"deactivated":       `update auth.users u set active = false where u.identifier = 'alice'`,
+		"alias removed":     `with u as (update auth.users u set delivery_mailbox_id = null where u.identifier = 'alice') delete from auth.aliases a where a.local_part = 'alice'`,
+		"alias blocked":     `update auth.aliases a set blocked = true where a.local_part = 'alice'`,
+		"domain redirected": `update auth.domains d set redirect_to = 'example.org' where d.name = 'example.com'`,
+		"alias of another":  `with u as (update auth.users u set delivery_mailbox_id = null where u.identifier = 'alice') update auth.aliases a set user_id = (select u.id from auth.users u where u.identifier = 'none') where a.local_part = 'alice'`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			one, db := newVerifier(t)
+			two := &Verifier{DB: one.DB}
+			for _, v := range []*Verifier{one, two} {
+				withoutCore(t, v, imap(name, right), "busy")
+				verify(t, v, imap(name, right), "ok")
+				withoutCore(t, v, imap(name, right), "ok")
+				withoutCore(t, v, imap(name, "wrong"), "busy")
+			}
+			arrange(t, db, change)
+			for _, v := range []*Verifier{one, two} {
+				withoutCore(t, v, imap(name, right), "busy")
+			}
+			for _, v := range []*Verifier{one, two} {
+				verify(t, v, imap(name, right), "denied")
+			}
+		})
+	}
+	t.Run("service user", func(t *testing.T) {
+		t.Parallel()
+		v, db := newVerifier(t)
+		verify(t, v, imap("printer", printer), "ok")
+		withoutCore(t, v, imap("printer", printer), "ok")
+		arrange(t, db, `update auth.users u set active = false where u.identifier = 'alice'`)
+		verify(t, v, imap("printer", printer), "denied")
+	})
+}
+
+func TestRehash(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	stored := func() string {
+		return value[string](t, db, `select u.password_hash from auth.users u where u.identifier = 'alice'`)
+	}
+	for name, vector := range vectors {
+		if strings.HasPrefix(name, "bcrypt cut") {
+			continue // of a password that could be chosen, but not of all its characters
+		}
+		arrange(t, db, `update auth.users u set password_hash = $1 where u.identifier = 'alice'`, vector.stored)
+		verify(t, v, imap("alice@example.com", "X"+vector.password), "denied")
+		if v.Wait(); stored() != vector.stored {
+			t.Errorf("%s: a wrong password made a new hash", name)
+		}
+		verify(t, v, imap("alice@example.com", vector.password), "ok")
+		v.Wait()
+		made := stored()
+		if !Standard.made(made) || (made == vector.stored) != Standard.made(vector.stored) {
+			t.Errorf("%s became %s", vector.stored, made)
+		}
+		withoutCore(t, v, imap("alice@example.com", vector.password), "ok") // it is known to be right
+		verify(t, &Verifier{DB: v.DB}, imap("alice@example.com", vector.password), "ok")
+		arrange(t, db, `delete from auth.login_throttles`)
+	}
+	if got := value[string](t, db, `select string_agg(distinct concat_ws(' ', a.login, a.action, a.object, a.before, a.after), ', ') from auth.audit a`); got != `authserver_web user.rehash alice {} {"changed": ["password_hash"]}` {
+		t.Errorf("audit trail: %s", got)
+	}
+
+	arrange(t, db, `update auth.service_users s set password_hash = $1 where s.username = 'printer'`, vectors["LDAP"].stored)
+	verify(t, v, imap("printer", vectors["LDAP"].password), "ok")
+	v.Wait()
+	if got := value[string](t, db, `select s.password_hash from auth.service_users s where s.username = 'printer'`); !Standard.made(got) {
+		t.Errorf("a service user's became %s", got)
+	}
+
+	// Changed while the new hash of the old password is computed.
+	arrange(t, db, `update auth.users u set password_hash = $1 where u.identifier = 'alice'`, vectors["LDAP"].stored)
+	pool := v.DB
+	v.DB = dbFunc(func(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+		if strings.Contains(sql, "rehash_password") {
+			arrange(t, db, `update auth.users u set password_hash = '$y$changed' where u.identifier = 'alice'`)
+		}
+		return pool.Query(ctx, sql, args...)
+	})
+	verify(t, v, imap("alice@example.com", vectors["LDAP"].password), "ok")
+	if v.Wait(); stored() != "$y$changed" {
+		t.Errorf("the changed password became %s", stored())
+	}
+	v.DB = pool
+	verify(t, v, imap("alice@example.com", vectors["LDAP"].password), "denied")
+}
+
+// What no account can have is refused without asking, and logged.
+func TestImpossibleLogins(t *testing.T) {
+	t.Parallel()
+	asked := false
+	v := &Verifier{DB: dbFunc(func(context.Context, string, ...any) (pgx.Rows, error) {
+		asked = true
+		return nil, errors.New("not here")
+	})}
+	mega := strings.Repeat("a", 1<<20)
+	for what, login := range map[string]Login{
+		"no name":                  {Password: "x", Service: "imap"},
+		"NUL in the name":          {Name: "alice\x00@example.com", Password: "x", Service: "imap"},
+		"name that is not UTF-8":   {Name: "\xff\xfe", Password: "x", Service: "imap"},
+		"long name":                {Name: mega, Password: "x", Service: "imap"},
+		"no password":              {Name: "alice@example.com", Service: "imap"},
+		"NUL in the password":      {Name: "alice@example.com", Password: "x\x00", Service: "imap"},
+		"long password":            {Name: "alice@example.com", Password: mega, Service: "imap"},
+		"no service":               {Name: "alice@example.com", Password: "x"},
+		"NUL in the service":       {Name: "alice@example.com", Password: "x", Service: "imap\x00"},
+		"service that is not UTF8": {Name: "alice@example.com", Password: "x", Service: "\xff"},
+		"long service":             {Name: "alice@example.com", Password: "x", Service: mega},
+	} {
+		ctx, log := recorded(t.Context())
+		if _, err := v.Verify(ctx, login); !errors.Is(err, ErrDenied) || asked {
+			t.Errorf("%s: %v, asked: %v", what, err, asked)
+		}
+		if got := log.take(); !strings.HasPrefix(got, "WARN login.failed ") || len(got) > 2*maxLoginName {
+			t.Errorf("%s: logged %.100s", what, got)
+		}
+	}
+}
+
+func hostile(f func(text string)) {
+	for _, text := range []string{
+		"", " ", "\x00", "\xff", "a\x00b@example.com", "alice@example.com\n", "\r\n", "\x1b[2J", "a@b@c", "@", "+@example.com", "--@example.com",
+		"'; drop table auth.users; --", "\\", "%s", "\u202e", "é@example.com", "alice@bücher.example", "e\u0301@example.com", strings.Repeat("a", 1<<20),
+		strings.Repeat("a-", 300) + "@example.com", "alice@" + strings.Repeat("é", 400), strings.Repeat("\U0001f512", 100), "ap" + strings.Repeat("0", 34),
+	} {
+		f(text)
+	}
+}
+
+// Whatever is typed, the answer is about the login, and never about the
+// database.
+func checkLogins(t *testing.T, v *Verifier, name, password, service string) {
+	t.Helper()
+	login := Login{Name: name, Password: password, Service: service, Client: netip.MustParseAddr("192.0.2.7")}
+	switch _, err := v.Verify(t.Context(), login); outcome(err) {
+	case "denied", "throttled":
+	default:
+		t.Errorf("Verify(%.50q, %.50q, %.50q): %v", name, password, service, err)
+	}
+	if account, err := v.Find(t.Context(), name); !errors.Is(err, ErrDenied) {
+		t.Errorf("Find(%.50q) = %+v, %v", name, account, err)
+	}
+	for _, ok := range []bool{true, false} {
+		if err := v.Report(t.Context(), login, ok, "app:"+password); err != nil {
+			t.Errorf("Report(%.50q, %.50q, %.50q, %v): %v", name, password, service, ok, err)
+		}
+	}
+	if err := v.Throttled(t.Context(), login); err != nil && outcome(err) != "throttled" {
+		t.Errorf("Throttled(%.50q, %.50q): %v", name, service, err)
+	}
+}
+
+func TestHostileText(t *testing.T) {
+	t.Parallel()
+	v := &Verifier{DB: pgtest.New(t, "authserver_web").Pool} // with nobody in it
+	hostile(func(text string) {
+		checkLogins(t, v, text, "x", "imap")
+		checkLogins(t, v, "alice@example.com", text, "imap")
+		checkLogins(t, v, "alice@example.com", "x", text)
+	})
+}
+
+func FuzzLogin(f *testing.F) {
+	db := pgtest.New(f, "authserver_web")
+	v := &Verifier{DB: db.Pool}
+	hostile(func(text string) { f.Add(text, text) })
+	f.Add("alice-a+b@example.com", "imap")
+	f.Fuzz(func(t *testing.T, name, service string) {
+		login := Login{Name: name, Service: service}
+		if err := v.Report(t.Context(), login, false, name); err != nil {
+			t.Errorf("Report(%q, %q): %v", name, service, err)
+		}
+		if _, err := v.Find(t.Context(), name); !errors.Is(err, ErrDenied) {
+			t.Errorf("Find(%q): %v", name, err)
+		}
+		if !isLoginName(name) {
+			return
+		}
+		// What is counted by one name is counted by the name that it became.
+		var base string
+		var same bool
+		if err := db.Owner.QueryRow(t.Context(), `select b, auth.login_hash(b) = auth.login_hash($1) from auth.login_base($1) b`, name).Scan(&base, &same); err != nil || !same {
+			t.Errorf("%q is counted as %q, which is counted as another: %v", name, base, err)
+		}
+		local, _, isAddress := strings.Cut(base, "@")
+		if len(base) > len(name) || !utf8.ValidString(base) || isAddress && local != "" && strings.ContainsAny(local[1:], "+-") {
+			t.Errorf("%q is counted as %q", name, base)
+		}
+	})
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	app := addAppPassword(t, db, "alice")
+	ctx, log := recorded(t.Context())
+	for i := range 12 {
+		if err := v.Report(ctx, imap("al@example.com", fmt.Sprint("hash ", i)), false, ""); err != nil {
+			t.Error(err)
+		}
+		if got := log.take(); !logged(got, "login.failed", "name=al@example.com", "service=imap", "from=192.0.2.7", "reason=reported") {
+			t.Errorf("logged %s", got)
+		}
+	}
+	verify(t, v, imap("al@example.com", right), "throttled")
+	for range 12 {
+		if err := v.Report(ctx, imap("bob@example.com", "same hash"), false, ""); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := v.Throttled(ctx, imap("bob@example.com", "")); err != nil {
+		t.Errorf("one wrong password, many times: %v", err)
+	}
+
+	if err := v.Report(ctx, imap("al@example.com", ""), true, "app:"+app.ID()); err != nil {
+		t.Error(err)
+	}
+	if err := v.Throttled(ctx, imap("al@example.com", "")); err != nil {
+		t.Errorf("after a success: %v", err)
+	}
+	if got := value[string](t, db, `select concat_ws(' ', ap.last_used_service, ap.last_used_from) from auth.app_passwords ap where ap.last_used_at is not null`); got != "imap 192.0.2.7" {
+		t.Errorf("last used: %s", got)
+	}
+
+	// Without a service it would be counted for all of them.
+	if err := v.Report(ctx, Login{Name: "al@example.com"}, false, ""); err != nil {
+		t.Error(err)
+	}
+	if n := value[int](t, db, `select count(*) from auth.login_throttles t where t.service = '' and t.network <> '::/0'`); n != 0 {
+		t.Error("counted without a service")
+	}
+}
+
+// Logins, reports and the purge at once, over the same and crossing names.
+func TestAllAtOnce(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	phone := addAppPassword(t, db, "alice")
+	names := []string{"al@example.com", "alice-b@example.com", "alice+x@example.com", "bob@example.com", "nobody@example.com"}
+	var wg sync.WaitGroup
+	var ended atomic.Int32
+	for worker := range 16 {
+		wg.Go(func() {
+			defer ended.Add(1)
+			for i := range 40 {
+				name := names[(worker+i*(1+worker%2))%len(names)]
+				login := Login{Name: name, Password: fmt.Sprint(worker, i), Service: "imap", Client: netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 3)})}
+				mac := v.mac(login)
+				begun, err := beginLogin(t.Context(), v.DB, login, "", nil, mac, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if begun.Outcome == "verify" {
+					_, err = endLogin(t.Context(), v.DB, login, mac, begun.PasswordHash, []string{"wrong", "ok", "abandoned"}[(worker+i)%3])
+				}
+				_, appErr := v.Verify(t.Context(), imap("al@example.com", phone.Text()))
+				if err := errors.Join(err, appErr, v.Report(t.Context(), login, i%2 == 0, "app:"+phone.ID())); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for ended.Load() < 16 {
+		// Everything is old again, for the purge to find it while it changes.
+		arrange(t, db, `with old as (select t.ctid from auth.login_throttles t for update skip locked)
+			update auth.login_throttles t set changed_at = now() - interval '1 day' from old where t.ctid = old.ctid`)
+		arrange(t, db, `update auth.app_passwords set last_used_at = null`)
+		if _, err := db.Exec(t.Context(), `select api.purge_login_throttles()`); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+}
+
+// addThousand fills a database with what an installation of a thousand users
+// has.
+func addThousand(b *testing.B, db pgtest.DB) {
+	for _, sql := range []string{
+		`insert into auth.domains (name) values ('example.com')`,
+		`insert into auth.login_names (name, kind) select 'user' || n, 'user' from generate_series(1, 1000) n`,
+		`insert into auth.users (identifier, full_name) select name, name from auth.login_names`,
+		`insert into auth.aliases (local_part, domain_id, user_id) select u.identifier, d.id, u.id from auth.users u, auth.domains d`,
+		`update auth.users u set delivery_mailbox_id = a.id from auth.aliases a where a.user_id = u.id`,
+		`insert into auth.groups (name) select 'group' || n from generate_series(1, 10) n`,
+		`insert into auth.group_members (group_id, user_id) select g.id, u.id from auth.groups g, auth.users u where (hashtext(u.identifier) + g.id) % 3 = 0`,
+		`insert into auth.permissions (permission_name, name) select 'p' || n, '' from generate_series(1, 20) n`,
+		`insert into auth.group_permissions (group_id, permission_id) select g.id, p.id from auth.groups g, auth.permissions p where (g.id + p.id) % 3 = 0`,
+		`insert into auth.user_permissions (user_id, permission_id) select u.id, p.id from auth.permissions p, auth.users u where (hashtext(u.identifier) + p.id) % 10 = 0`,
+		`analyze auth.domains, auth.users, auth.aliases, auth.groups, auth.group_members, auth.permissions, auth.group_permissions, auth.user_permissions, auth.login_names`,
+	} {
+		arrange(b, db, sql)
+	}
 }
 
 // What an app password costs on one connection, with the way there and back.
 func BenchmarkVerifyAppPassword(b *testing.B) {
 	db := pgtest.New(b, "authserver_web")
-	seedThousand(b, db)
+	addThousand(b, db)
 	conn, err := db.Acquire(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer conn.Release()
 	v := &Verifier{DB: conn}
-	login := Login{Name: "user500@example.com", Password: addAppPassword(b, db, "user500").Text(), Service: "imap", Client: netip.MustParseAddr("192.0.2.7")}
+	login := imap("user500@example.com", addAppPassword(b, db, "user500").Text())
 	for b.Loop() {
 		if _, err := v.Verify(b.Context(), login); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// How long a wrong password takes, by whose it is not.
+func BenchmarkDenied(b *testing.B) {
+	v, db := newVerifier(b)
+	for _, name := range []string{"nobody@example.com", "al@example.com", "gone@example.com", "none@example.com", "alice@nowhere.test", "bob"} {
+		b.Run(name, func(b *testing.B) {
+			var times []time.Duration
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				arrange(b, db, `delete from auth.login_throttles`)
+				b.StartTimer()
+				began := time.Now()
+				if _, err := v.Verify(b.Context(), imap(name, fmt.Sprint("wrong ", i))); !errors.Is(err, ErrDenied) {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(began))
+			}
+			slices.Sort(times)
+			b.ReportMetric(times[len(times)/2].Seconds()*1000, "ms-median")
+		})
 	}
 }

@@ -185,6 +185,11 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 // readForm reads a body into r.PostForm: nothing, if it is no form.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	// ParseMultipartForm does the same, but says nothing of fields that it
+	// cannot read. One may be a scope.
+	if err := r.ParseForm(); err != nil {
+		return bodyError(err)
+	}
 	if err := r.ParseMultipartForm(maxBody); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		return bodyError(err)
 	}

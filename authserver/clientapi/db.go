@@ -49,7 +49,7 @@ func redeemAgentToken(ctx context.Context, db querier, token string) (*redeemedT
 	hash := sha256.Sum256([]byte(token))
 	rows, _ := db.Query(ctx,
 		`select outcome, coalesce(creator, '') as creator, coalesce(creator_id::text, '') as creator_id, primary_address,
-		        coalesce(token_hint, '') as token_hint, coalesce(burned_at, '-infinity') as burned_at
+		        coalesce(token_hint, '') as token_hint, coalesce(burned_at, 'epoch') as burned_at
 		   from api.redeem_email_agent_token($1)`, hash[:])
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
 		Outcome string

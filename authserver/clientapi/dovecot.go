@@ -46,8 +46,9 @@ func (a *API) DovecotPolicy(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// allow says no to a login that is throttled. A delay would do less: Dovecot
-// lets it pass by closing the connection, and verifies the guess after it.
+// allow says no to a login that is throttled. After a delay, which Dovecot can
+// do as well, the guess would be verified all the same. Only this name from
+// this network is refused: its owner gets in from elsewhere.
 func (a *API) allow(r *http.Request, login account.Login) (policyAnswer, error) {
 	err := a.Verifier.Throttled(r.Context(), login)
 	var throttled *account.ThrottledError

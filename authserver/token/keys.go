@@ -73,22 +73,26 @@ func (k *Keys) Domain(host string) (*Domain, error) {
 // k.
 func hostName(host string) (name string, ok bool) {
 	host = strings.TrimSuffix(host, ".")
-	if host == "" || len(host) > maxHost {
+	if len(host) > maxHost {
 		return "", false
 	}
-	upper := false
+	upper, label := false, 0
 	for i := range len(host) {
+		label++
 		switch c := host[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
 		case 'A' <= c && c <= 'Z':
 			upper = true
-		case c <= ' ' || c >= 0x7f:
+		case c == '.' && label > 1:
+			label = 0
+		default:
 			return "", false
 		}
 	}
 	if upper {
 		host = strings.ToLower(host)
 	}
-	return host, true
+	return host, label > 0
 }
 
 // maxHost is the length of the longest domain name (RFC 1035 section 2.3.4), as

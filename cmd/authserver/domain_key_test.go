@@ -342,6 +342,48 @@ func TestCreateDomainRace(t *testing.T) {
 	}
 }
 
+// Many activate keys of one kind at once, each another: each has its turn, one
+// signs in the end, and what signed before verifies.
+func TestActivateKeyRace(t *testing.T) {
+	s := newShell(t)
+	s.must("domain", "create", "example.com", "--create-key=jwt", "--key-algorithm=ed25519")
+	const racers = 20
+	for range racers {
+		s.must("domain", "publish-key", "example.com", "--key=jwt", "--key-algorithm=ed25519")
+	}
+	keys, err := findKeys(t.Context(), s.conn(), "example.com")
+	if err != nil || len(keys) != racers+1 {
+		t.Fatalf("%d keys, %v; want %d", len(keys), err, racers+1)
+	}
+	var wg sync.WaitGroup
+	changes, errs := make([]keyChanged, racers), make([]error, racers)
+	for i, k := range keys[1:] {
+		conn := s.conn()
+		wg.Go(func() { changes[i], errs[i] = activateKey(t.Context(), conn, "example.com", *k.KID) })
+	}
+	wg.Wait()
+	retired := map[string]bool{}
+	for i := range racers {
+		if errs[i] != nil {
+			t.Error(errs[i])
+		}
+		retired[changes[i].Other] = true
+	}
+	if len(retired) != racers || retired[""] {
+		t.Errorf("%d keys were retired, want %d", len(retired), racers)
+	}
+	if keys, err = findKeys(t.Context(), s.conn(), "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]int{}
+	for _, k := range keys {
+		states[k.State]++
+	}
+	if states["active"] != 1 || states["retired"] != racers || len(keys) != racers+1 {
+		t.Errorf("%v, want one active, %d retired", states, racers)
+	}
+}
+
 // A key that appears while the others are being sealed anew is not left
 // behind under the old secret.
 func TestResealRace(t *testing.T) {

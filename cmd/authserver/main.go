@@ -46,6 +46,7 @@ func app() *cli.App {
 			permissionsCommand(&db),
 			quickstartCommand(),
 			secretCommand(&db),
+			serveCommand(&db, &profile),
 			serviceUserCommand(&db, &profile),
 			spapiCommand(&db),
 			userCommand(&db, &profile),

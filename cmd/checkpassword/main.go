@@ -1,35 +1,190 @@
+// Command checkpassword asks an authserver about a login, for programs that
+// start another program to do so: those of djb's checkpassword interface
+// (Dovecot 2.3, qmail), and Apache's mod_authnz_external.
+//
+//	main.go     flags
+//	mode.go     what each mode does, and its exit codes
+//	process.go  arguments, descriptors, core dumps, exec
+//
+// Exit codes are those that the callers of a mode know. A wrong command line is
+// 2 in all of them.
 package main
 
 import (
-"encoding/json"
-	"authbridge/internal/command"
+	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"os"
+	"strconv"
 	"strings"
-	"crypto/x509"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-	"github.com/go-jose/go-jose/v4"
+	"authbridge/checkpassword"
+	"authbridge/internal/command"
+
 	"github.com/urfave/cli/v2"
 )
 
 func main() {
-	var k jose.JSONWebKeySet
-	_ = k
-	command.Main(&cli.App{Name: "x", Action: func(c *cli.Context) error {
-		jwt.NewParser()
-		if os.Getenv("ROOTS") != "" { t := time.Now(); p, _ := x509.SystemCertPool(); _ = p; fmt.Println(time.Since(t)) }
-		r, err := http.Get("http://127.0.0.1:1/")
-		_ = r
-		_ = err
-		json.Unmarshal([]byte("{}"),&k)
-		b, _ := os.ReadFile("/proc/self/status")
-		for _, l := range strings.Split(string(b), "\n") {
-			if strings.HasPrefix(l, "VmHWM") { fmt.Println(l) }
-		}
-		if os.Getenv("FDS") != "" { e, _ := os.ReadDir("/proc/self/fd"); for _, x := range e { l, _ := os.Readlink("/proc/self/fd/"+x.Name()); fmt.Println(x.Name(), l) } }
-		return nil
-	}})
+	hide()
+	app := app()
+	os.Exit(command.Run(context.Background(), app, endFlags(app.Flags, os.Args[1:]), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// config is what the command line says.
+type config struct {
+	mode   mode
+	url    checkpassword.URL
+	format checkpassword.Format
+	jwtkey string
+	domain domain
+	scopes []string
+
+	connection checkpassword.Connection
+	secretFile string
+	legacy     bool
+	timeout    time.Duration
+
+	service     service
+	unknownCode exitCode
+	program     checkpassword.Program
+}
+
+func app() *cli.App {
+	cfg := config{
+		mode:    "checkpassword",
+		format:  "pubkey",
+		program: checkpassword.Program{Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
+	}
+	if err := cfg.connection.Proxy.Set("none"); err != nil {
+		panic(err)
+	}
+	var scopes list
+	return &cli.App{
+		Name:  "checkpassword",
+		Usage: "ask an authserver whether a login is good",
+		Description: "Modes:\n" +
+			"  checkpassword  name and password on descriptor 3; starts PROG on success\n" +
+			"  authext        name and password on two lines of stdin\n" +
+			"  authextgroup   name and permissions on two lines of stdin; one of these is enough\n" +
+			"  init           make the key file, unless it exists; --url is that of /getkey/\n" +
+			"  check          compare the key file with the server's keys; --url is that of /getkey/\n\n" +
+			"Flags end at PROG. What follows is its own.",
+		ArgsUsage: "[PROG] [ARG...]",
+		Flags: []cli.Flag{
+			&cli.GenericFlag{Name: "mode", Aliases: []string{"m"}, Usage: "what to do: checkpassword, authext, authextgroup, init, check", Value: &cfg.mode},
+			&cli.GenericFlag{Name: "url", Aliases: []string{"u"}, Usage: "ask the server at `URL`", Value: &cfg.url, Required: true},
+			&cli.StringFlag{Name: "jwtkey", Usage: "`FILE` with the keys that answers are signed with: PEM or JWKS (init and check: - for none)", Destination: &cfg.jwtkey, Required: true},
+			&cli.GenericFlag{Name: "format", Aliases: []string{"f"}, Usage: "what init and check ask for: pubkey, cert or jwks", Value: &cfg.format},
+			&cli.GenericFlag{Name: "domain", Usage: "answers must be issued by `DOMAIN`; without it, by the host of the URL or a domain above it", Value: &cfg.domain},
+			&cli.GenericFlag{Name: "scope", Aliases: []string{"s"}, Usage: "require `PERMISSION` (repeatable: all of them)", Value: &scopes},
+			&cli.StringFlag{Name: "ca-file", Usage: "trust the certificate authorities in `FILE` (PEM) and no others", Destination: &cfg.connection.CAFile},
+			&cli.BoolFlag{Name: "no-ssl-validate", Usage: "send passwords to whoever answers", Destination: &cfg.connection.Insecure},
+			&cli.StringFlag{Name: "client-secret-file", Usage: "`FILE` with this machine's credential, not readable by everybody", Destination: &cfg.secretFile},
+			&cli.StringFlag{Name: "client-cert", Usage: "`FILE` with this machine's TLS certificate (PEM)", Destination: &cfg.connection.CertificateFile},
+			&cli.StringFlag{Name: "client-key", Usage: "`FILE` with its key (PEM), not readable by everybody", Destination: &cfg.connection.KeyFile},
+			&cli.GenericFlag{Name: "proxy", Usage: "reach the server through an HTTP proxy: none, environment or `URL`", Value: &cfg.connection.Proxy},
+			&cli.DurationFlag{Name: "timeout", Usage: "give up after this `TIME`, whatever it was spent on", Value: 10 * time.Second, Destination: &cfg.timeout},
+			&cli.GenericFlag{Name: "service", Usage: "log in for `SERVICE` (default: $SERVICE, as Dovecot sets it; http in authext)", Value: &cfg.service},
+			&cli.GenericFlag{Name: "user-unknown-code", Usage: "exit with `CODE` if a lookup finds no such user (default: 3, in authextgroup 1)", Value: &cfg.unknownCode},
+			&cli.BoolFlag{Name: "legacy-server", Usage: "the server is a Python authserver: accept answers without a nonce, and lookups without a credential", Destination: &cfg.legacy},
+			&cli.GenericFlag{Name: "home", Usage: "HOME of PROG; %u is the user's address, %n@%d its parts", Value: &cfg.program.Home},
+			&cli.StringFlag{Name: "shell", Usage: "SHELL of PROG", Value: cfg.program.Shell, Destination: &cfg.program.Shell},
+			&cli.GenericFlag{Name: "export", Usage: "put `NAME=VALUE` into the environment of PROG (repeatable); %u, %n, %d as in --home", Value: &cfg.program.Export},
+		},
+		Action: func(c *cli.Context) error {
+			cfg.scopes = scopes
+			if err := cfg.check(c.Args().Present()); err != nil {
+				return err
+			}
+			if cfg.connection.Insecure && cfg.connection.CAFile == "" {
+				fmt.Fprintln(c.App.ErrWriter, "checkpassword: warning: --no-ssl-validate: passwords go to whoever answers; use --ca-file")
+			}
+			return cfg.run(c)
+		},
+	}
+}
+
+// check refuses flags that do not go together.
+func (cfg *config) check(program bool) error {
+	con := cfg.connection
+	switch {
+	case cfg.mode == "checkpassword" && !program:
+		return command.Usagef("argument PROG is missing")
+	case cfg.mode != "checkpassword" && program:
+		return command.Usagef("mode %s starts no program", cfg.mode)
+	case (con.CertificateFile == "") != (con.KeyFile == ""):
+		return command.Usagef("--client-cert and --client-key go together")
+	case cfg.timeout <= 0:
+		return command.Usagef("bad value for --timeout: want more than nothing")
+	case cfg.jwtkey == "-" && !cfg.mode.fetches():
+		return command.Usagef("--jwtkey - is for init and check")
+	}
+	return nil
+}
+
+// list is the values of a repeated flag.
+type list []string
+
+// Set implements flag.Value; it adds to the list.
+func (l *list) Set(s string) error {
+	if len(checkpassword.ParseScopes(s)) != 1 {
+		return errors.New("want one name, without blanks and commas")
+	}
+	*l = append(*l, s)
+	return nil
+}
+
+func (l *list) String() string { return strings.Join(*l, " ") }
+
+// domain is the name of a domain, as the server writes it.
+type domain string
+
+// Set implements flag.Value.
+func (d *domain) Set(s string) error {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return errors.New("want a domain name, internationalized ones as xn--…")
+	}
+	*d = domain(strings.ToLower(s))
+	return nil
+}
+
+func (d *domain) String() string { return string(*d) }
+
+// service is the name of what somebody logs in to.
+type service string
+
+// Set implements flag.Value.
+func (s *service) Set(v string) error {
+	if v == "" || len(v) > 64 || strings.ContainsFunc(v, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	}) {
+		return errors.New("want a name such as imap, in lower case")
+	}
+	*s = service(v)
+	return nil
+}
+
+func (s *service) String() string { return string(*s) }
+
+// exitCode is one that is no success; 0 stands for the mode's own.
+type exitCode int
+
+// Set implements flag.Value.
+func (c *exitCode) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 255 {
+		return errors.New("want a number from 1 to 255")
+	}
+	*c = exitCode(n)
+	return nil
+}
+
+func (c *exitCode) String() string {
+	if *c == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*c))
 }

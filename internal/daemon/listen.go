@@ -21,6 +21,8 @@ type Address string
 // FromSystemd is the address of sockets that systemd has opened.
 const FromSystemd Address = "systemd"
 
+func (a Address) String() string { return string(a) }
+
 // ParseAddress reads an address. Port 0 is any that is free.
 func ParseAddress(s string) (Address, error) {
 	if Address(s) == FromSystemd {

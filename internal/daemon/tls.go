@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -139,15 +138,4 @@ func same(a, b [3]stamp) bool {
 		}
 	}
 	return true
-}
-
-// CheckTLS says whether the names of files fit together.
-func CheckTLS(cert, key, clientCA string) error {
-	switch {
-	case (cert == "") != (key == ""):
-		return errors.New("a certificate and its key are given together, or neither")
-	case clientCA != "" && cert == "":
-		return errors.New("client certificates need a certificate of the server")
-	}
-	return nil
 }

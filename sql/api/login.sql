@@ -20,101 +20,107 @@
 -- is the password that was right a moment ago; and all networks together only
 -- make wrong answers slower.
 
--- auth.login_hash is what failures of a login are counted by. Extensions of an
+-- auth.login_base is the name that a login is counted by: extensions of an
 -- address do not make new names, be there such a user or not.
+create or replace function auth.login_base(p_login text)
+returns text
+language sql immutable parallel safe
+return regexp_replace(lower(p_login collate "C"), '^([^@]+?)[+-][^@]*@', E'\\1@');
+
+-- auth.login_hash is how that name is stored.
 create or replace function auth.login_hash(p_login text)
 returns bytea
-language plpgsql immutable parallel safe
-as $$
-begin
-  return sha256(convert_to(regexp_replace(lower(p_login collate "C"), '^([^@]+?)[+-][^@]*@', E'\\1@'), 'UTF8'));
-end
-$$;
+language sql immutable parallel safe
+return sha256(convert_to(auth.login_base(p_login), 'UTF8'));
 
 -- auth.login_network is the network that failures from a client are counted
 -- by: an IPv6 host has a /64 to choose addresses from.
 create or replace function auth.login_network(p_client inet)
 returns cidr
-language plpgsql immutable parallel safe
-as $$
-begin
-  return case
-    when p_client is null      then cidr '0.0.0.0/0'
-    when family(p_client) = 4  then network(set_masklen(p_client, 32))
-    else network(set_masklen(p_client, 64))
-  end;
-end
-$$;
+language sql immutable parallel safe
+return case
+  when p_client is null     then cidr '0.0.0.0/0'
+  when family(p_client) = 4 then network(set_masklen(p_client, 32))
+  else network(set_masklen(p_client, 64))
+end;
 
 -- auth.login_burst is how many wrong passwords are free; then one is forgiven
 -- each minute.
 create or replace function auth.login_burst()
 returns real
-language plpgsql immutable parallel safe
-as $$
-begin
-  return 10;
-end
-$$;
+language sql immutable parallel safe
+return 10;
 
--- auth.login_failures is what a count has become by now.
+-- auth.login_failures is what a count has become by now. It may have changed
+-- after this transaction began.
 create or replace function auth.login_failures(p_failures real, p_changed_at timestamptz)
 returns real
-language plpgsql stable parallel safe
-as $$
-begin
-  return greatest(0, p_failures - extract(epoch from now() - p_changed_at) / 60);
-end
-$$;
+language sql stable parallel safe
+return greatest(0, p_failures - greatest(0, extract(epoch from now() - p_changed_at)) / 60);
 
 -- auth.login_wait is for how many seconds a count is too high, at least one;
 -- null if it is not.
 create or replace function auth.login_wait(p_failures real, p_changed_at timestamptz)
 returns int
-language plpgsql stable parallel safe
-as $$
-declare
-  over real := auth.login_failures(p_failures, p_changed_at) - auth.login_burst() + 1;
-begin
-  return case when over > 0 then greatest(1, ceil(over * 60)) end;
-end
-$$;
+language sql stable parallel safe
+return case when auth.login_failures(p_failures, p_changed_at) > auth.login_burst() - 1
+  then greatest(1, ceil((auth.login_failures(p_failures, p_changed_at) - auth.login_burst() + 1) * 60)) end;
 
--- auth.find_owner returns the user that a login name is for, and the service
+-- auth.find_login returns the user that a login name is for, and the service
 -- user if it names one; user_id is null if there is none. An address has to be
 -- one that may log in: not blocked, not of a redirected domain or a list. A
 -- user's identifier is a login name for staff.
-create or replace function auth.find_owner(
+create or replace function auth.find_login(
   p_login              text,
   out user_id          uuid,
+  out active           boolean,
+  out identifier       text,
+  out full_name        text,
+  out staff            boolean,
+  out primary_address  text,
+  out password_hash    text,
+  out app_password_id  text,     -- the only one that this login may have; null: any of the user
   out service_user     text,
-  out service_hash     text,
-  out service_password text   -- the id of its app password
+  out groups           text[],
+  out permissions      text[]
 )
 language plpgsql stable parallel safe
 as $$
 declare
   alias record;
   folded text;
+  service_hash text;
 begin
   if strpos(p_login, '@') > 0 then
     alias := auth.find_alias(p_login);
     if not alias.blocked and alias.redirect_to is null then
       user_id := alias.user_id;
     end if;
-    return;
+  elsif octet_length(p_login) <= 64 then
+    folded := lower(p_login collate "C");
+    select s.user_id, s.username, s.password_hash, s.app_password_id
+      into user_id, service_user, service_hash, app_password_id
+      from auth.service_users s
+     where s.username = folded;
+    if user_id is null then
+      select u.id into user_id from auth.users u where u.identifier = folded and u.staff;
+    end if;
   end if;
-  if octet_length(p_login) > 64 then
-    return;
-  end if;
-  folded := lower(p_login collate "C");
-  select s.user_id, s.username, s.password_hash, s.app_password_id
-    into user_id, service_user, service_hash, service_password
-    from auth.service_users s
-   where s.username = folded;
-  if user_id is null then
-    select u.id into user_id from auth.users u where u.identifier = folded and u.staff;
-  end if;
+
+  -- Asked for nobody, too, who then takes as long.
+  select u.active, u.identifier, u.full_name, u.staff, a.local_part || '@' || d.name,
+         case when service_user is null then u.password_hash else service_hash end,
+         array(select g.name
+                 from auth.group_members gm
+                 join auth.groups g on g.id = gm.group_id
+                where gm.user_id = u.id
+                order by g.name),
+         array(select distinct n.permission_name collate "C" from auth.permission_names(u.id) n order by 1)
+    into active, identifier, full_name, staff, primary_address, password_hash, groups, permissions
+    from auth.users u
+    left join auth.aliases a on a.id = u.delivery_mailbox_id
+    left join auth.domains d on d.id = a.domain_id
+   where u.id = find_login.user_id;
 end
 $$;
 
@@ -162,39 +168,30 @@ create or replace function api.begin_login(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  owner record := auth.find_owner(p_login);
-  found_user record;
+  login record := auth.find_login(p_login);
   app auth.app_passwords;
   stored text;
   name_hash bytea;
   client_network cidr;
   wrong_mac bytea;
 begin
-  select u.id, u.active, u.password_hash, u.identifier, u.full_name, u.staff,
-         a.local_part || '@' || d.name as primary_address
-    into found_user
-    from auth.users u
-    left join auth.aliases a on a.id = u.delivery_mailbox_id
-    left join auth.domains d on d.id = a.domain_id
-   where u.id = owner.user_id;
-
   if p_app_password_id is not null then
     select ap.* into app from auth.app_passwords ap where ap.id = p_app_password_id;
-    outcome := 'denied';
     reason := case
       when app.id is null                                          then 'unknown app password'
       when app.secret_hash is distinct from p_app_password_sha256  then 'wrong app password'
       when app.revoked_at is not null                              then 'revoked app password ' || app.id
       when app.expires_at <= now()                                 then 'expired app password ' || app.id
-      when app.user_id is distinct from owner.user_id              then 'another user''s app password ' || app.id
-      when owner.service_user is not null
-           and owner.service_password is distinct from app.id      then 'another login''s app password ' || app.id
-      when not found_user.active                                   then 'inactive user'
+      when app.user_id is distinct from login.user_id              then 'another user''s app password ' || app.id
+      when login.service_user is not null
+           and login.app_password_id is distinct from app.id       then 'another login''s app password ' || app.id
+      when login.active is not true                                then 'inactive user'
       when p_service <> all (app.services)                         then 'app password ' || app.id || ' is not for this service'
       when app.networks is not null
            and (p_client <<= any (app.networks)) is not true       then 'app password ' || app.id || ' is not for this network'
     end;
     if reason is not null then
+      outcome := 'denied';
       return;
     end if;
     outcome := 'ok';
@@ -202,56 +199,57 @@ begin
       perform auth.touch_app_password(app.id, p_service, p_client);
     end if;
   else
-    stored := case
-      when found_user.active is not true   then null
-      when owner.service_user is not null  then owner.service_hash
-      else found_user.password_hash
-    end;
+    if login.active then
+      stored := login.password_hash;
+    end if;
     if sha256(convert_to(stored, 'UTF8')) = p_known_hash then
       outcome := 'ok';
     else
       name_hash := auth.login_hash(p_login);
       client_network := auth.login_network(p_client);
       wrong_mac := auth.wrong_mac(p_password_mac, stored);
-      insert into auth.login_throttles as t (login_hash, network, service, failures)
-      values (name_hash, client_network, p_service, 1)
-      on conflict (login_hash, network, service) do update
-         set failures = auth.login_failures(t.failures, t.changed_at) + 1, changed_at = now()
-       where wrong_mac <> all (t.wrong) and auth.login_wait(t.failures, t.changed_at) is null;
-      if not found then
+      -- Until what was seen is what is changed. A guess that is refused writes
+      -- nothing.
+      loop
         select case when wrong_mac = any (t.wrong) then 'denied' else 'throttled' end, auth.login_wait(t.failures, t.changed_at)
           into outcome, retry_after
           from auth.login_throttles t
-         where t.login_hash = name_hash and t.network = client_network and t.service = p_service;
-        outcome := coalesce(outcome, 'throttled');  -- forgotten this moment
+         where t.login_hash = name_hash and t.network = client_network and t.service = p_service
+           and (wrong_mac = any (t.wrong) or auth.login_wait(t.failures, t.changed_at) is not null);
         if outcome = 'denied' then
           reason := 'the same wrong password again';
           retry_after := null;
-        else
-          retry_after := coalesce(retry_after, 1);
         end if;
-        return;
-      end if;
+        if found then
+          return;
+        end if;
+        insert into auth.login_throttles as t (login_hash, network, service, failures)
+        values (name_hash, client_network, p_service, 1)
+        on conflict (login_hash, network, service) do update
+           set failures = auth.login_failures(t.failures, t.changed_at) + 1, changed_at = greatest(t.changed_at, now())
+         where wrong_mac <> all (t.wrong) and auth.login_wait(t.failures, t.changed_at) is null;
+        exit when found;
+      end loop;
       outcome := 'verify';
       password_hash := stored;
       reason := case
-        when owner.user_id is null     then 'unknown login'
-        when not found_user.active     then 'inactive user'
-        when stored is null            then 'login without a password'
+        when login.user_id is null  then 'unknown login'
+        when not login.active       then 'inactive user'
+        when stored is null         then 'login without a password'
         else 'wrong password'
       end;
     end if;
   end if;
 
-  if found_user.active then
-    user_id := found_user.id;
-    identifier := found_user.identifier;
-    full_name := found_user.full_name;
-    staff := found_user.staff;
-    primary_address := found_user.primary_address;
-    service_user := owner.service_user;
-    groups := auth.group_names(user_id);
-    permissions := array(select distinct n.permission_name from auth.permission_names(found_user.id) n order by 1);
+  if login.active then
+    user_id := login.user_id;
+    identifier := login.identifier;
+    full_name := login.full_name;
+    staff := login.staff;
+    primary_address := login.primary_address;
+    service_user := login.service_user;
+    groups := login.groups;
+    permissions := login.permissions;
   end if;
 end
 $$;
@@ -260,22 +258,20 @@ $$;
 -- only, so that it may become the right one.
 create or replace function auth.wrong_mac(p_password_mac bytea, p_password_hash text)
 returns bytea
-language plpgsql immutable parallel safe
-as $$
-begin
-  return substr(sha256(p_password_mac || convert_to(coalesce(p_password_hash, ''), 'UTF8')), 1, 16);
-end
-$$;
+language sql immutable parallel safe
+return substr(sha256(p_password_mac || convert_to(coalesce(p_password_hash, ''), 'UTF8')), 1, 16);
 
--- auth.group_names returns the groups of a user, sorted.
-create or replace function auth.group_names(p_user_id uuid)
-returns text[]
-language plpgsql stable parallel safe
+-- auth.take_back_failure takes back what begin_login has counted.
+create or replace function auth.take_back_failure(p_login text, p_service text, p_client inet)
+returns void
+language plpgsql
 as $$
 begin
-  return array(
-    select g.name from auth.group_members gm join auth.groups g on g.id = gm.group_id
-     where gm.user_id = p_user_id order by g.name);
+  update auth.login_throttles t
+     set failures = greatest(0, t.failures - 1)
+   where t.login_hash = auth.login_hash(p_login)
+     and t.network = auth.login_network(p_client)
+     and t.service = p_service;
 end
 $$;
 
@@ -289,29 +285,53 @@ language plpgsql
 as $$
 declare
   name_hash bytea := auth.login_hash(p_login);
-  failed record;
+  everywhere real;
 begin
   insert into auth.login_throttles as t (login_hash, network, service, failures, wrong)
   values (name_hash, auth.login_network(p_client), p_service, 1, array[p_wrong_mac])
   on conflict (login_hash, network, service) do update
-     set failures = greatest(0, case
-           when p_wrong_mac = any (t.wrong)
-             -- Counted by one that ran at the same time.
-             then auth.login_failures(t.failures, t.changed_at) - case when p_counted then 1 else 0 end
-           else auth.login_failures(t.failures, t.changed_at) + case when p_counted then 0 else 1 end
-         end),
-         changed_at = now(),
-         wrong = case when p_wrong_mac = any (t.wrong) then t.wrong else (p_wrong_mac || t.wrong)[1:10] end
-  returning t.wrong[1] = p_wrong_mac as new into failed;
-  if not failed.new then
+     set failures = least(auth.login_burst(), auth.login_failures(t.failures, t.changed_at) + case when p_counted then 0 else 1 end),
+         changed_at = greatest(t.changed_at, now()),
+         wrong = (p_wrong_mac || t.wrong)[1:10]
+   where p_wrong_mac <> all (t.wrong);
+  if not found then
+    if p_counted then  -- and by one that ran at the same time
+      perform auth.take_back_failure(p_login, p_service, p_client);
+    end if;
     return 0;
   end if;
   insert into auth.login_throttles as t (login_hash, network, service, failures)
-  values (name_hash, '0.0.0.0/0', '', 1)
+  values (name_hash, '::/0', '', 1)
   on conflict (login_hash, network, service) do update
-     set failures = least(1000, auth.login_failures(t.failures, t.changed_at) + 1), changed_at = now()
-  returning t.failures into failed;
-  return least(5, floor(failed.failures / 50));
+     set failures = least(1000, auth.login_failures(t.failures, t.changed_at) + 1), changed_at = greatest(t.changed_at, now())
+  returning t.failures into everywhere;
+  return least(5, floor(everywhere / 50));
+end
+$$;
+
+-- auth.forget_failures forgets the failures of a login that has succeeded, and
+-- tells whether it did. It does not if another user has an address that is
+-- counted by the same name: whoever logs in as a-b must not guess the password
+-- of a for ever.
+create or replace function auth.forget_failures(p_login text, p_service text, p_client inet)
+returns boolean
+language plpgsql
+as $$
+declare
+  base text := split_part(auth.login_base(p_login), '@', 1);
+begin
+  if strpos(p_login, '@') > 0 and exists (
+    select from auth.find_alias(p_login) f
+      join auth.aliases a on a.domain_id = f.domain_id
+     where (a.local_part = base or (a.local_part > base || '+' and a.local_part < base || '.'))  -- '+' < '-' < '.'
+       and a.user_id <> f.user_id) then
+    return false;
+  end if;
+  delete from auth.login_throttles t
+   where t.login_hash = auth.login_hash(p_login)
+     and t.network = auth.login_network(p_client)
+     and t.service = p_service;
+  return true;
 end
 $$;
 
@@ -332,18 +352,13 @@ begin
   delay := 0;
   case p_result
     when 'ok' then
-      delete from auth.login_throttles t
-       where t.login_hash = auth.login_hash(p_login)
-         and t.network = auth.login_network(p_client)
-         and t.service = p_service;
-    when 'abandoned' then
-      update auth.login_throttles t
-         set failures = greatest(0, t.failures - 1)
-       where t.login_hash = auth.login_hash(p_login)
-         and t.network = auth.login_network(p_client)
-         and t.service = p_service;
+      if not auth.forget_failures(p_login, p_service, p_client) then
+        perform auth.take_back_failure(p_login, p_service, p_client);
+      end if;
     when 'wrong' then
       delay := auth.count_failure(p_login, p_service, p_client, auth.wrong_mac(p_password_mac, p_password_hash), true);
+    when 'abandoned' then
+      perform auth.take_back_failure(p_login, p_service, p_client);
   end case;
 end
 $$;
@@ -363,17 +378,11 @@ returns table (
 )
 language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
-declare
-  owner record := auth.find_owner(p_login);
 begin
   return query
-    select u.id, u.identifier, u.full_name, u.staff, a.local_part || '@' || d.name, owner.service_user,
-           auth.group_names(u.id),
-           array(select distinct n.permission_name from auth.permission_names(u.id) n order by 1)
-      from auth.users u
-      left join auth.aliases a on a.id = u.delivery_mailbox_id
-      left join auth.domains d on d.id = a.domain_id
-     where u.id = owner.user_id and u.active;
+    select f.user_id, f.identifier, f.full_name, f.staff, f.primary_address, f.service_user, f.groups, f.permissions
+      from auth.find_login(p_login) f
+     where f.active;
 end
 $$;
 
@@ -410,10 +419,7 @@ begin
     perform auth.count_failure(p_login, p_service, p_client, auth.wrong_mac(p_password_mac, null), false);
     return;
   end if;
-  delete from auth.login_throttles t
-   where t.login_hash = auth.login_hash(p_login)
-     and t.network = auth.login_network(p_client)
-     and t.service = p_service;
+  perform auth.forget_failures(p_login, p_service, p_client);
   if p_app_password_id is not null then
     perform auth.touch_app_password(p_app_password_id, p_service, p_client);
   end if;
@@ -457,9 +463,17 @@ as $$
 declare
   forgotten bigint;
 begin
+  -- Rows that a login holds are left: they change just now, and a login may
+  -- wait for a row that is held here.
+  with forgiven as (
+    select t.login_hash, t.network, t.service
+      from auth.login_throttles t
+     where t.changed_at < now() - interval '1 hour'
+       and auth.login_failures(t.failures, t.changed_at) = 0
+       for update skip locked)
   delete from auth.login_throttles t
-   where t.changed_at < now() - interval '1 hour'
-     and auth.login_failures(t.failures, t.changed_at) = 0;
+   using forgiven f
+   where t.login_hash = f.login_hash and t.network = f.network and t.service = f.service;
   get diagnostics forgotten = row_count;
   return forgotten;
 end

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"authbridge/checkpassword"
+
+	"github.com/urfave/cli/v2"
+)
+
+// cores is the limit on core dumps that this program was started with.
+var cores syscall.Rlimit
+
+// hide keeps passwords out of core dumps and out of the reach of other
+// processes of the same account: web servers run programs of many under one.
+// A system that does not know how cannot do it to us either.
+func hide() {
+	const prSetDumpable = 4 // linux/prctl.h
+	syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, 0, 0)
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &cores); err == nil {
+		syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: 0, Max: cores.Max})
+	}
+}
+
+// replace lets program take this process over. It returns only if it could
+// not; the login was good then, and so that is trouble.
+func replace(path string, program, env []string) error {
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &cores); err != nil {
+		return fmt.Errorf("%w: core limit: %w", checkpassword.ErrUnavailable, err)
+	}
+	err := syscall.Exec(path, program, env)
+	return fmt.Errorf("%w: %s: %w", checkpassword.ErrUnavailable, path, err)
+}
+
+// readDescriptor reads descriptor 3 to its end and closes it, so that the
+// program which is started cannot read it again.
+func readDescriptor() ([]byte, error) {
+	// Go's runtime opens files of its own before main is called. If nobody gave
+	// us a descriptor 3, it may be one of these, but they close at exec, which
+	// none can do that has come through one.
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, 3, syscall.F_GETFD, 0)
+	if errno == 0 && flags&syscall.FD_CLOEXEC != 0 {
+		errno = syscall.EBADF
+	}
+	if errno != 0 {
+		return nil, errno
+	}
+	file := os.NewFile(3, "descriptor 3")
+	defer file.Close()
+	return checkpassword.ReadInput(file, checkpassword.MaxDescriptor)
+}
+
+// readPipe reads stdin. Input that is too long is an attack and denied, like
+// any other that is not as it should be.
+func readPipe(c *cli.Context) ([]byte, error) {
+	input, err := checkpassword.ReadInput(c.App.Reader, checkpassword.MaxPipe)
+	if errors.Is(err, checkpassword.ErrTooLong) {
+		return nil, fmt.Errorf("%w: stdin: %w", checkpassword.ErrDenied, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stdin: %w", err)
+	}
+	return input, nil
+}
+
+// endFlags puts "--" before the first argument that is neither a flag nor the
+// value of one: what follows belongs to the program that is started.
+func endFlags(flags []cli.Flag, args []string) []string {
+	takesValue := func(name string) bool {
+		for _, flag := range flags {
+			if slices.Contains(flag.Names(), name) {
+				doc, ok := flag.(cli.DocGenerationFlag)
+				return ok && doc.TakesValue()
+			}
+		}
+		return name == "envdir" || name == "settings" // of package command
+	}
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			return args
+		case strings.HasPrefix(arg, "--"):
+			name, _, valued := strings.Cut(arg[2:], "=")
+			if !valued && takesValue(name) {
+				i++
+			}
+		case strings.HasPrefix(arg, "-") && arg != "-":
+			letters := arg[1:]
+			for letters != "" {
+				_, size := utf8.DecodeRuneInString(letters)
+				name := letters[:size]
+				letters = letters[size:]
+				if takesValue(name) {
+					if letters == "" {
+						i++
+					}
+					break
+				}
+			}
+		default:
+			return slices.Insert(slices.Clone(args), i, "--")
+		}
+	}
+	return args
+}
