@@ -95,11 +95,11 @@ func newClient(t testing.TB, handler http.HandlerFunc) *Client {
 	if err := os.WriteFile(ca, cert, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client, err := Connection{CAFile: ca}.Client()
+	u, err := url.Parse(server.URL + "/checkpassword")
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(server.URL + "/checkpassword")
+	client, err := Connection{CAFile: ca}.Client(u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -500,7 +500,7 @@ func TestWrongCertificate(t *testing.T) {
 
 	// Nobody on this machine vouches for the server.
 	var err error
-	if client.HTTP, err = (Connection{}).Client(); err != nil {
+	if client.HTTP, err = (Connection{}).Client(client.URL); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Ask(t.Context(), login); !errors.Is(err, ErrUnavailable) {
@@ -516,7 +516,7 @@ func TestWrongCertificate(t *testing.T) {
 	}
 	*client.URL = named
 
-	if client.HTTP, err = (Connection{Insecure: true}).Client(); err != nil {
+	if client.HTTP, err = (Connection{Insecure: true}).Client(client.URL); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Ask(t.Context(), login); err != nil {
@@ -539,7 +539,7 @@ func TestProxy(t *testing.T) {
 	client := newClient(t, nil)
 	client.URL.Host = "auth.example.com"
 	var err error
-	if client.HTTP, err = connection.Client(); err != nil {
+	if client.HTTP, err = connection.Client(client.URL); err != nil {
 		t.Fatal(err)
 	}
 	// The proxy's 403 is not the server's.

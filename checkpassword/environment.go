@@ -3,7 +3,6 @@ package checkpassword
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -64,12 +63,10 @@ type Variable struct {
 // Variables are those of repeated flags, NAME=VALUE each.
 type Variables []Variable
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // Set implements flag.Value; it adds to the list.
 func (v *Variables) Set(s string) error {
 	name, value, found := strings.Cut(s, "=")
-	if !found || !variableName.MatchString(name) {
+	if !found || !isVariable(name) {
 		return errors.New("want NAME=VALUE")
 	}
 	if name == "AUTHORIZED" {
@@ -81,6 +78,15 @@ func (v *Variables) Set(s string) error {
 	}
 	*v = append(*v, variable)
 	return nil
+}
+
+func isVariable(name string) bool {
+	for i, r := range name {
+		if r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return name != ""
 }
 
 func (v *Variables) String() string {

@@ -90,9 +90,9 @@ type Connection struct {
 // than everything else that this program does.
 const bundle = "/etc/ssl/certs/ca-certificates.crt"
 
-// Client returns an HTTP client for one request. It follows no redirects: the
-// password is for the server that was named.
-func (c Connection) Client() (*http.Client, error) {
+// Client returns an HTTP client for one request to u. It follows no redirects:
+// the password is for the server that was named.
+func (c Connection) Client(u *url.URL) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case c.CAFile != "":
@@ -106,7 +106,7 @@ func (c Connection) Client() (*http.Client, error) {
 		}
 	case c.Insecure:
 		config.InsecureSkipVerify = true
-	default:
+	case u.Scheme == "https":
 		if pem, err := os.ReadFile(bundle); err == nil {
 			config.RootCAs = x509.NewCertPool()
 			config.RootCAs.AppendCertsFromPEM(pem)

@@ -37,8 +37,9 @@ func startCaddy(t *testing.T, auth *Authserver) string {
 
 func TestCaddyLogin(t *testing.T) {
 	t.Parallel()
-	auth := StartAuthserver(t, OpenDatabase(t, ""), "--trusted-proxy", "127.0.0.1")
-	testGateLogins(t, startCaddy(t, auth))
+	db := OpenDatabase(t, "")
+	auth := StartAuthserver(t, db, "--trusted-proxy", "127.0.0.1")
+	testGateLogins(t, db, startCaddy(t, auth))
 }
 
 func TestCaddyHeaders(t *testing.T) {
@@ -73,7 +74,7 @@ func TestCaddyServerTrouble(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			auth := StartAuthserver(t, OpenDatabase(t, ""), "--trusted-proxy", "127.0.0.1")
-			impatient := strings.NewReplacer("dial_timeout 3s", "dial_timeout 500ms", "response_header_timeout 10s", "response_header_timeout 500ms")
+			impatient := strings.NewReplacer("timeout 3s", "timeout 500ms", "response_header_timeout 10s", "response_header_timeout 500ms")
 			root, url := newCaddy(t, auth, impatient.Replace)
 			trouble(t, root, auth)
 			root.start(url, "caddy", "run", "--config", "/etc/caddy/Caddyfile")

@@ -53,7 +53,7 @@ func startLuaDovecot(t *testing.T, version string, edit func(string) string) (*D
 	db := OpenDatabase(t, dovecots[version].database)
 	auth := StartAuthserver(t, db)
 	root, dovecot := luaDovecot(t, version, auth.Certificate, apiClient(t, db, "dovecot-lua.md"), func(s string) string {
-		return auth.Configure(edit(s))
+		return strings.ReplaceAll(auth.Configure(edit(s)), "  secret_file", fmt.Sprintf("  timeout = %d,\n  secret_file", int(patience.Seconds())))
 	})
 	return db, auth, root, dovecot
 }
@@ -359,11 +359,8 @@ func TestDovecotLuaAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			auth.stop(t)
-			// 2.3 compares it with what it remembers.
-			wrong := map[string]string{"2.3": refused, "2.4": unavailable}[version]
 			for _, tt := range []struct{ name, from, user, password, code string }{
 				{"again", home, "alice@example.com", "alice sings", ""},
-				{"with a wrong password", home, "alice@example.com", "bob builds", wrong},
 				{"from elsewhere", newMailClient(), "alice@example.com", "alice sings", unavailable},
 				{"for the first time", home, "bob@example.com", "bob builds", unavailable},
 				{"as nobody", home, "mallory@example.com", "bob builds", unavailable},
@@ -373,6 +370,10 @@ func TestDovecotLuaAway(t *testing.T) {
 						t.Errorf("login: %q, want %q", got, tt.code)
 					}
 				})
+			}
+			// Dovecot may compare it with what it remembers, or not.
+			if got := responseCode(t, loginFrom(t, home, dovecot.Port, "alice@example.com", "bob builds")); got != refused && got != unavailable {
+				t.Errorf("login with a wrong password: %q", got)
 			}
 		})
 	}

@@ -8,6 +8,12 @@ import (
 	"testing"
 )
 
+// dovecotPatience lets Dovecot wait for answers as long as these tests do.
+var dovecotPatience = map[string]string{
+	"2.3": fmt.Sprintf("auth_policy_server_timeout_msecs = %d\n", patience.Milliseconds()),
+	"2.4": fmt.Sprintf("auth_policy {\n  http_client_request_absolute_timeout = %s\n}\n", patience),
+}
+
 // startPolicyDovecot starts a Dovecot that verifies passwords itself and asks
 // a server whether it may.
 func startPolicyDovecot(t *testing.T, version string, edit func(string) string, more ...string) (*Database, *Authserver, *Server) {
@@ -20,6 +26,7 @@ func startPolicyDovecot(t *testing.T, version string, edit func(string) string, 
 	edited := func(s string) string {
 		return db.Configure(strings.ReplaceAll(auth.Configure(edit(s)), "ac_change-me", secret))
 	}
+	root.Write("/etc/dovecot/conf.d/99-patience.conf", dovecotPatience[version])
 	root.follow(ReadGuide(t, "dovecot.md", dovecots[version].heading), edited)
 	for _, heading := range more {
 		root.follow(ReadGuide(t, "dovecot-policy.md", heading), edited)

@@ -39,8 +39,9 @@ const nginxAsAncestors = "As with the Python authserver"
 
 func TestNginxLogin(t *testing.T) {
 	t.Parallel()
-	auth := StartAuthserver(t, OpenDatabase(t, ""), "--trusted-proxy", "127.0.0.1")
-	testGateLogins(t, startNginx(t, auth, asItStands, "Configuration"))
+	db := OpenDatabase(t, "")
+	auth := StartAuthserver(t, db, "--trusted-proxy", "127.0.0.1")
+	testGateLogins(t, db, startNginx(t, auth, asItStands, "Configuration"))
 }
 
 func TestNginxHeaders(t *testing.T) {
@@ -184,8 +185,9 @@ func TestNginxNotTrusted(t *testing.T) {
 // status.
 func TestNginxAncestorsLogin(t *testing.T) {
 	t.Parallel()
-	auth := StartAuthserver(t, OpenDatabase(t, ""), "--trusted-proxy", "127.0.0.1")
-	testGateLogins(t, startNginx(t, auth, asItStands, "Configuration", nginxAsAncestors))
+	db := OpenDatabase(t, "")
+	auth := StartAuthserver(t, db, "--trusted-proxy", "127.0.0.1")
+	testGateLogins(t, db, startNginx(t, auth, asItStands, "Configuration", nginxAsAncestors))
 }
 
 func TestNginxAncestorsHeaders(t *testing.T) {

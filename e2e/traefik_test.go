@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -51,6 +52,7 @@ func (f *forwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(answer.StatusCode)
+		io.Copy(w, answer.Body) // an error means that the browser has gone
 		return
 	}
 	for _, name := range f.taken {
@@ -103,8 +105,9 @@ func one(t *testing.T, text, pattern string) string {
 
 func TestTraefikLogin(t *testing.T) {
 	t.Parallel()
-	auth := StartAuthserver(t, OpenDatabase(t, ""), "--trusted-proxy", "127.0.0.1")
-	testGateLogins(t, startTraefik(t, auth))
+	db := OpenDatabase(t, "")
+	auth := StartAuthserver(t, db, "--trusted-proxy", "127.0.0.1")
+	testGateLogins(t, db, startTraefik(t, auth))
 }
 
 func TestTraefikHeaders(t *testing.T) {

@@ -192,6 +192,16 @@ func apiClient(t *testing.T, db *Database, page string) string {
 
 var lastAPIClient atomic.Int32
 
+// appPassword makes an app password of a user, for these services or all.
+func appPassword(t *testing.T, db *Database, user string, services ...string) string {
+	t.Helper()
+	args := []string{"apppassword", "create", "--user", user}
+	for _, service := range services {
+		args = append(args, "--service", service)
+	}
+	return strings.TrimSpace(db.Operate(t, args...))
+}
+
 // throttled returns for which services wrong passwords from an address were
 // counted.
 func (d *Database) throttled(t *testing.T, address string) (services []string) {

@@ -45,7 +45,7 @@ func quickstartCommand() *cli.Command {
 					return err
 				}
 			}
-			return quickstart(c.Context, dir, c.App.Writer)
+			return quickstart(c.Context, dir, c.App.Writer, c.App.ErrWriter)
 		},
 	}
 }
@@ -66,9 +66,9 @@ func stateDir() (string, error) {
 	return filepath.Join(home, ".local/state", name), nil
 }
 
-// quickstart runs until ctx ends, which is how it is meant to end, or
-// PostgreSQL does.
-func quickstart(ctx context.Context, dir string, out io.Writer) (err error) {
+// quickstart runs until ctx ends, which is how it is meant to end, or one of
+// the servers does.
+func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error) {
 	cluster, err := pgcluster.Start(ctx, pgcluster.Options{Dir: dir, Durable: true})
 	if err != nil {
 		return err
@@ -83,8 +83,16 @@ func quickstart(ctx context.Context, dir string, out io.Writer) (err error) {
 		return err
 	}
 	defer root.Close()
-	q := quick{cluster: cluster, root: root, dir: dir, out: out}
+	q := quick{cluster: cluster, root: root, dir: dir, out: out, log: log}
 	if err := q.prepare(ctx); err != nil {
+		return err
+	}
+	web, err := q.startWeb(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, web.close()) }()
+	if err := q.save(); err != nil {
 		return err
 	}
 	if err := q.print(); err != nil {
@@ -94,6 +102,9 @@ func quickstart(ctx context.Context, dir string, out io.Writer) (err error) {
 	select {
 	case <-ctx.Done():
 		return nil
+	case err := <-web.ended:
+		web.ended <- nil
+		return fmt.Errorf("the web server has stopped by itself: %w", err)
 	case <-cluster.Done():
 		return fmt.Errorf("PostgreSQL has stopped by itself; its messages are in %s", cluster.LogFile())
 	}
@@ -126,6 +137,7 @@ type quick struct {
 	root    *os.Root // the state folder
 	dir     string   // its name
 	out     io.Writer
+	log     io.Writer
 	demo    demo
 }
 
@@ -137,6 +149,7 @@ type demo struct {
 	AppPassword    string            `json:"app_password"`
 	ServiceUser    string            `json:"service_user"`
 	ServiceUserPwd string            `json:"service_user_password"`
+	WebPort        int               `json:"web_port"`
 }
 
 // Files of the state folder, besides those of pgcluster.
@@ -178,7 +191,12 @@ func (q *quick) prepare(ctx context.Context) error {
 	if err := q.populate(ctx); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	text, err = json.MarshalIndent(q.demo, "", "  ")
+	return q.save()
+}
+
+// save keeps what can be tried for the next start.
+func (q *quick) save() error {
+	text, err := json.MarshalIndent(q.demo, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -275,6 +293,7 @@ func (q *quick) populate(ctx context.Context) error {
 		args  []string
 	}{
 		{args: []string{"domain", "create", demoDomain, "--create-key", "dkim", "--create-key", "jwt"}},
+		{args: []string{"domain", "create", webDomain, "--create-key", "jwt"}},
 		{args: []string{"permissions", "create", "imap", "--name", "Read mail"}},
 		{args: []string{"permissions", "create", "smtp", "--name", "Send mail"}},
 		{args: []string{"group", "create", "mail"}},
@@ -370,6 +389,7 @@ Logins:
 		demoUser, q.demo.UserPassword,
 		demoUser, q.demo.AppPassword,
 		q.demo.ServiceUser, q.demo.ServiceUserPwd)
+	q.printWeb(&b, self)
 
 	for _, server := range []struct{ name, page, heading, login string }{
 		{"Dovecot", "dovecot.md", dovecotHeading(), "dovecot-authserver"},

@@ -138,7 +138,8 @@ type serveConfig struct {
 	profile  account.Profile
 
 	listen                          []daemon.Address
-	certFile, keyFile, clientCAFile string // empty: plain HTTP
+	listeners                       []net.Listener // in place of listen, if there are any
+	certFile, keyFile, clientCAFile string         // empty: plain HTTP
 	proxyProtocol                   bool
 	metricsListen                   daemon.Address // empty: none
 	site                            authserver.Config
@@ -148,6 +149,7 @@ type serveConfig struct {
 
 	hangups   <-chan os.Signal       // each makes serve read its files again
 	listening func(addrs []net.Addr) // is called once, if there is one: connections are accepted
+	ready     func()                 // is called once, if there is one: the database is there, too
 }
 
 // newServeConfig returns what holds unless somebody says otherwise.
@@ -214,9 +216,12 @@ func serve(ctx context.Context, cfg serveConfig) error {
 			return err
 		}
 	}
-	listeners, err := daemon.Listen(cfg.listen)
-	if err != nil {
-		return err
+	listeners := cfg.listeners
+	var err error
+	if listeners == nil {
+		if listeners, err = daemon.Listen(cfg.listen); err != nil {
+			return err
+		}
 	}
 	closeAll := func() {
 		for _, l := range listeners {
@@ -329,6 +334,9 @@ func (b *backEnd) run(ctx context.Context) error {
 		if err == nil {
 			b.api.Store(api)
 			slog.InfoContext(ctx, "the database is there")
+			if b.cfg.ready != nil {
+				b.cfg.ready()
+			}
 			break
 		}
 		pause := backoff/2 + rand.N(backoff/2) // servers that have lost the same database do not come back at once

@@ -117,7 +117,7 @@ func (cfg *config) client() (*checkpassword.Client, error) {
 			return nil, err
 		}
 	}
-	transport, err := cfg.connection.Client()
+	transport, err := cfg.connection.Client(&cfg.url.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func address(variable string) netip.Addr {
 }
 
 func (cfg *config) fetch(ctx context.Context) ([]byte, checkpassword.Keys, error) {
-	client, err := cfg.connection.Client()
+	client, err := cfg.connection.Client(&cfg.url.URL)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"authbridge/internal/daemon"
+	"authbridge/internal/pg"
+	"authbridge/internal/seal"
+)
+
+// webDomain is the domain that the demo's web server answers for: every machine
+// knows this name.
+const webDomain = "localhost"
+
+// web is the running web server of quickstart.
+type web struct {
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// startWeb starts the web server at the port of the last time, or at 8999, or
+// at whatever is free, and waits until it works. Only this machine reaches it,
+// and so its plain HTTP is as good as HTTPS.
+func (q *quick) startWeb(ctx context.Context) (*web, error) {
+	listener, err := q.listen()
+	if err != nil {
+		return nil, err
+	}
+	secret, err := q.root.ReadFile(secretName)
+	if err != nil {
+		return nil, err
+	}
+	cfg := newServeConfig()
+	cfg.listeners = []net.Listener{listener}
+	cfg.site.AssumeHTTPS = true
+	ready := make(chan struct{})
+	cfg.ready = func() { close(ready) }
+	cfg.database.ApplicationName, cfg.database.Actor = "authserver quickstart", "server"
+	if cfg.database.URL, err = pg.ParseURL(q.cluster.SocketURL("authserver_web", quickDatabase)); err != nil {
+		return nil, err
+	}
+	if cfg.master, err = seal.NewMaster(string(secret)); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(q.dir, secretName), err)
+	}
+	daemon.Log{}.Start(q.log)
+
+	// It ends after the wish to end, and before PostgreSQL.
+	ctx, stop := context.WithCancel(ctx)
+	w := &web{stop: stop, ended: make(chan error, 1)}
+	go func() { w.ended <- serve(ctx, cfg) }()
+	select {
+	case <-ready:
+		return w, nil
+	case err := <-w.ended:
+		stop()
+		return nil, fmt.Errorf("web server: %w", err)
+	}
+}
+
+// close ends the web server, and returns when it has ended.
+func (w *web) close() error {
+	w.stop()
+	return <-w.ended
+}
+
+func (q *quick) listen() (net.Listener, error) {
+	ports := []int{8999, 0}
+	if q.demo.WebPort != 0 {
+		ports = append([]int{q.demo.WebPort}, ports...)
+	}
+	var l net.Listener
+	var err error
+	for _, port := range ports {
+		l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.demo.WebPort = l.Addr().(*net.TCPAddr).Port
+	return l, nil
+}
+
+// printWeb says what to try with the web server.
+func (q *quick) printWeb(b *strings.Builder, self string) {
+	url := "http://" + net.JoinHostPort(webDomain, strconv.Itoa(q.demo.WebPort))
+	checkpassword := filepath.Join(filepath.Dir(self), "checkpassword")
+	if _, err := os.Stat(checkpassword); err != nil {
+		checkpassword = "checkpassword"
+	}
+	key := quoted([]string{filepath.Join(q.dir, webDomain+".pem")})[0]
+	fmt.Fprintf(b, `
+The web server is at %[1]s. What nginx asks, answered with a signed token:
+  curl --data-urlencode username=%[2]s --data-urlencode password=%[3]s %[1]s/checkpassword/
+
+What Apache runs: once for the key that verifies answers, then for each login:
+  %[4]s -m init -u %[1]s/getkey/ --jwtkey %[5]s
+  printf '%%s\n' %[2]s %[3]s | %[4]s -m authext -u %[1]s/checkpassword/ --jwtkey %[5]s && echo welcome
+`, url, demoUser, q.demo.UserPassword, checkpassword, key)
+}
