@@ -146,14 +146,13 @@ func (p HostPattern) String() string { return string(p) }
 
 // ParseHostPattern reads an entry of ALLOWED_HOSTS.
 func ParseHostPattern(s string) (HostPattern, error) {
-	s = strings.ToLower(s)
 	name := strings.TrimPrefix(s, ".")
 	address := strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]")
 	if s != "*" && (!isHost(name) || !address && strings.ContainsAny(name, ":[") ||
 		strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".")) {
 		return "", fmt.Errorf("%q is no host name, want one without a port, \".example.com\" for a whole domain, or \"*\"", s)
 	}
-	return HostPattern(strings.Trim(s, "[]")), nil
+	return HostPattern(strings.ToLower(strings.Trim(s, "[]"))), nil
 }
 
 // matches takes a name that hostName has made.

@@ -31,7 +31,9 @@ func TestQuickstart(t *testing.T) {
 		}
 		cmd := exec.Command(Binary(t, "authserver"), "quickstart", "--dir", dir+"/state")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		Binary(t, "checkpassword") // beside it
 		q := startQuickstart(t, cmd, dir+"/state")
+		q.checkPasswords(t)
 		version := q.dovecotVersion(t)
 		q.serveMail(t, NewRoot(t, dovecots[version].root), version)
 		q.pressCtrlC(t)
@@ -58,6 +60,8 @@ type quickstart struct {
 	port   string // of its PostgreSQL
 	files  map[string]string
 	logins map[string]login // by what the second column says
+
+	checkpassword []string // command lines
 }
 
 type login struct{ user, password string }
@@ -65,6 +69,7 @@ type login struct{ user, password string }
 var (
 	quickPort  = regexp.MustCompile(`(?m)^PostgreSQL \d+ is at 127\.0\.0\.1:(\d+), `)
 	quickFile  = regexp.MustCompile(`(?m)^\w+, (/\S+) \(the rest is in docs/integrations/\S+\):\n\n((?:  .*\n|\n)+)`)
+	quickCheck = regexp.MustCompile(`(?m)^  (.*checkpassword -m .*)$`)
 	quickLogin = regexp.MustCompile(`(?m)^  (\S+) +((?:app )?password) +(\S+)(?:  \(.*\))?$`)
 )
 
@@ -109,10 +114,26 @@ func startQuickstart(t *testing.T, cmd *exec.Cmd, dir string) *quickstart {
 		}
 		q.logins[kind] = login{m[1], m[3]}
 	}
+	for _, m := range quickCheck.FindAllStringSubmatch(text, -1) {
+		q.checkpassword = append(q.checkpassword, m[1])
+	}
 	if len(q.logins) != 3 {
 		t.Errorf("the logins are %v in\n%s", q.logins, text)
 	}
 	return q
+}
+
+// checkPasswords runs the printed lines of checkpassword.
+func (q *quickstart) checkPasswords(t *testing.T) {
+	t.Helper()
+	if len(q.checkpassword) != 2 {
+		t.Fatalf("%d lines of checkpassword are printed: %q", len(q.checkpassword), q.checkpassword)
+	}
+	for i, want := range []string{"Key written to ", "welcome\n"} {
+		if out, err := exec.Command("sh", "-c", q.checkpassword[i]).CombinedOutput(); err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("%s: %v\n%s", q.checkpassword[i], err, out)
+		}
+	}
 }
 
 // dovecotVersion is the one for whose section of the guide files were printed.

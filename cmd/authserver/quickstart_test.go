@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,6 +182,19 @@ func TestQuickstart(t *testing.T) {
 			}
 			authserver("group", "create", "kept")
 			authserver("secret", "check")
+
+			// What nginx asks, as pasted, but for curl.
+			answer, err := http.PostForm(find(t, printed, `^  curl .* (http://localhost:\d+/checkpassword/)$`), url.Values{
+				"username": {find(t, printed, `^  curl .* username=(\S+)`)},
+				"password": {find(t, printed, `^  curl .* password=(\S+)`)},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/jwt" {
+				t.Errorf("the web server answers %s, %s", answer.Status, answer.Header.Get("Content-Type"))
+			}
 
 			// A second one in the same folder says why not.
 			second := exec.Command(bin, "quickstart", "--dir", dir)

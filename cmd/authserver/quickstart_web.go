@@ -101,7 +101,7 @@ func (q *quick) printWeb(b *strings.Builder, self string) {
 	key := quoted([]string{filepath.Join(q.dir, webDomain+".pem")})[0]
 	fmt.Fprintf(b, `
 The web server is at %[1]s. What nginx asks, answered with a signed token:
-  curl --data-urlencode username=%[2]s --data-urlencode password=%[3]s %[1]s/checkpassword/
+  curl -sS -w '\n' --data-urlencode username=%[2]s --data-urlencode password=%[3]s %[1]s/checkpassword/
 
 What Apache runs: once for the key that verifies answers, then for each login:
   %[4]s -m init -u %[1]s/getkey/ --jwtkey %[5]s
