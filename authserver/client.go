@@ -19,7 +19,8 @@ var forwarding = []string{
 }
 
 // asClientSent gives r the address, scheme and host of the client itself. What
-// headers say about these counts only if they come from a trusted proxy.
+// headers say about these counts only if they come from a trusted proxy, and a
+// client certificate only if it comes from nobody who is one.
 //
 // Forwarded (RFC 7239) is not read: proxies that set X-Forwarded-For often pass
 // on a Forwarded that the client has made up.
@@ -35,6 +36,13 @@ func (cfg Config) asClientSent(r *http.Request) {
 		scheme = "https"
 	}
 	if daemon.Contains(cfg.TrustedProxies, peer.Addr()) {
+		if r.TLS != nil {
+			// The certificate is the proxy's, and whoever it lets through would
+			// be taken for it.
+			state := *r.TLS
+			state.PeerCertificates, state.VerifiedChains = nil, nil
+			r.TLS = &state
+		}
 		peer = clientOf(peer, cfg.TrustedProxies, r.Header.Values("X-Forwarded-For"))
 		switch strings.ToLower(last(r.Header.Values("X-Forwarded-Proto"))) {
 		case "https":

@@ -100,7 +100,7 @@ func whenReady(api func() *clientapi.API, e endpoint) http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Retry-After", "5")
 			w.WriteHeader(http.StatusServiceUnavailable)
-			writeString(w, `{"error": "temporarily_unavailable"}`+"\n")
+			writeString(w, `{"error": "Temporarily unavailable"}`+"\n")
 			return
 		}
 		a.Handle(func(w http.ResponseWriter, r *http.Request) error { return e(a, w, r) }).ServeHTTP(w, r)

@@ -3,6 +3,8 @@ package authserver
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -202,6 +204,24 @@ func TestTrustedProxy(t *testing.T) {
 	cfg.AssumeHTTPS = true
 	if got := ask(t, start(t, cfg.around(http.HandlerFunc(echo))), map[string]string{"X-Forwarded-Proto": "http"}); got.Scheme != "https" {
 		t.Errorf("with --assume-https the scheme is %q", got.Scheme)
+	}
+}
+
+// A proxy that shows a certificate of its own does not lend it to those whose
+// requests it passes on.
+func TestCertificateOfATrustedProxy(t *testing.T) {
+	cfg := newConfig()
+	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
+	for peer, want := range map[string]int{"192.0.2.1:1": 0, "192.0.2.2:1": 1} {
+		r := httptest.NewRequest("POST", "https://auth.example.com/checkpassword", nil)
+		r.RemoteAddr = peer
+		shown := &x509.Certificate{}
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{shown}, VerifiedChains: [][]*x509.Certificate{{shown}}}
+		cfg.asClientSent(r)
+		if len(r.TLS.VerifiedChains) != want || len(r.TLS.PeerCertificates) != want || r.URL.Scheme != "https" {
+			t.Errorf("from %s: %d chains, %d certificates, %s; want %d of each, https",
+				peer, len(r.TLS.VerifiedChains), len(r.TLS.PeerCertificates), r.URL.Scheme, want)
+		}
 	}
 }
 
@@ -528,14 +548,14 @@ func TestRoutes(t *testing.T) {
 		{"POST /healthz/", 200, "", "ok\n"},
 		{"GET /readyz", 503, "", "the database has not answered yet\n"},
 		{"GET /health/", 503, "", `{"status": "error", "error": true, "version": "1.2.3"}`},
-		{"POST /checkpassword/", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"POST /checkpassword", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"POST /email-agent-auth-tokens/validate/", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"POST /verify", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"POST /dovecot/auth-policy?command=allow", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"PROPFIND /forward-auth", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"GET /getkey/?domain=example.com", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
-		{"GET /.well-known/webfinger/", 503, "", `{"error": "temporarily_unavailable"}` + "\n"},
+		{"POST /checkpassword/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /checkpassword", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /email-agent-auth-tokens/validate/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /verify", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /dovecot/auth-policy?command=allow", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"PROPFIND /forward-auth", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /getkey/?domain=example.com", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /.well-known/webfinger/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
 		{"GET /checkpassword/", 405, "POST", "Method Not Allowed\n"},
 		{"TRACE /getkey/", 405, "GET, HEAD", "Method Not Allowed\n"},
 		{"DELETE /verify", 405, "POST", "Method Not Allowed\n"},

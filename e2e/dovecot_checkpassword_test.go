@@ -21,7 +21,7 @@ func startCheckpasswordDovecot(t *testing.T, edit func(string) string) (*Databas
 	root.Write("/etc/dovecot/conf.d/99-lmtp.conf", fmt.Sprintf("service lmtp {\n  inet_listener lmtp {\n    port = %d\n  }\n}\n", lmtp))
 	dovecot := runDovecot(t, root, "2.3", func(s string) string {
 		s = strings.ReplaceAll(auth.Configure(edit(s)), "ac_change-me", secret)
-		return strings.ReplaceAll(s, " --home ", " --timeout "+patience.String()+" --home ")
+		return strings.ReplaceAll(s, " --home /var/vmail/%%", " --timeout "+patience.String()+" --home /var/vmail/%%")
 	}, ReadGuide(t, "dovecot-checkpassword.md", "Dovecot 2.3"))
 	return db, auth, root, dovecot, lmtp
 }

@@ -385,9 +385,9 @@ func (h *house) addAgentToken(t testing.TB) string {
 // that does with another one.
 var names = []string{
 	"nobody@example.com", "nobody", "nobody@nowhere.test", // unknown
-	"bob@example.com", "bob", // not active
-	"carol@example.com", "carol", // no mailbox
-	"blocked@example.com", "list@example.com", "@example.com", "alice@example.com@example.com",
+	"bob@example.com",   // not active
+	"carol@example.com", // no mailbox
+	"blocked@example.com", "list@example.com", "alice@example.com@example.com",
 	"", "alice\x00", "alice\n", strings.Repeat("a", 5000) + "@example.com",
 }
 

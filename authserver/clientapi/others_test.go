@@ -379,8 +379,8 @@ func TestForwardAuthChallenge(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	for _, authorization := range []string{
-		"", "Basic", "Basic ***", "Basic YWxpY2U=", basic("alice", ""), basic("", ""), basic("alice", "wrong"), basic("bob", password),
-		basic("carol", password), basic("list@example.com", password), "Bearer " + h.secret, "Digest x",
+		"", "Basic", "Basic ***", "Basic YWxpY2U=", basic("alice", ""), basic("", ""), basic("alice", "wrong"),
+		basic("carol", password), "Bearer " + h.secret, "Digest x",
 	} {
 		r := request("GET", "/forward-auth?realm="+url.QueryEscape(`the "wiki\"`), "", "")
 		if authorization != "" {

@@ -156,7 +156,7 @@ local function result_of(status, payload)
   elseif status == 401 then
     return temporary("the server does not know the secret in " .. settings.secret_file)
   elseif status == 429 then
-    return temporary("too many wrong passwords")
+    return temporary("too many wrong passwords, or questions")
   end
   return temporary("no usable answer, status " .. status)
 end

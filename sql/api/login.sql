@@ -96,7 +96,7 @@ begin
     if not alias.blocked and alias.redirect_to is null then
       user_id := alias.user_id;
     end if;
-  elsif octet_length(p_login) <= 64 then
+  else
     folded := lower(p_login collate "C");
     select s.user_id, s.username, s.password_hash, s.app_password_id
       into user_id, service_user, service_hash, app_password_id

@@ -1,6 +1,6 @@
 -- Who may log in, and how guessing is slowed. The time of a transaction stands
 -- still, so what time forgives is arranged by moving changed_at.
-select plan(152);
+select plan(153);
 
 insert into auth.login_names (name, kind)
 select n, 'user' from unnest(array['alice', 'bob', 'carol', 'gone', 'nobox', 'nohash']) n
@@ -328,6 +328,7 @@ begin
 end $$;
 delete from auth.audit;
 select is(pg_temp.rehash('bob', null, '$y$other'), '$y$bob $y$svc', 'a password that was changed meanwhile stays');
+select is(pg_temp.rehash('alice', 'svc-hash', '$y$other'), '$y$new $y$svc', 'that of a service user, too');
 select is(pg_temp.rehash('bob', 'svc-hash', '$y$svc'), '$y$bob $y$svc', 'a service user is not another user''s');
 select is((select count(*) from auth.audit), 0::bigint, 'nothing was done');
 select is(pg_temp.rehash('bob', null, '$y$bob'), '$y$made $y$svc', 'a user''s');
