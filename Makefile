@@ -11,12 +11,12 @@ help: ## this list
 run: ## install what is missing, build, and start authserver with a database of its own (ARGS=…)
 	@.ci/deps run
 	@echo building
-	@$(GO) build -o bin/ ./cmd/...
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
 	@exec bin/authserver quickstart $(ARGS)
 
 .PHONY: build
-build: ## compile the programs into bin/
-	$(GO) build -o bin/ ./cmd/...
+build: ## compile the programs into bin/, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
 
 .PHONY: test
 test: test-deps lint ## install what the tests need, then run the linters and all tests

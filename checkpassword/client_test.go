@@ -574,6 +574,7 @@ func TestUnauthorized(t *testing.T) {
 		"lookup at an ancestor":             {lookup, false, true, "", refused, ErrUnknownUser},
 		"lookup, and a proxy says no":       {lookup, true, false, "", "<html>", ErrUnavailable},
 		"lookup, and nothing is refused":    {lookup, true, false, "", "{}", ErrUnavailable},
+		"lookup, and it may after all":      {lookup, true, false, "", `{"authenticated": false, "authorized": true}`, ErrUnavailable},
 		"lookup, and it contradicts itself": {lookup, true, false, "", `{"authenticated": true, "authorized": false}`, ErrUnavailable},
 	}
 	for name, tt := range tests {

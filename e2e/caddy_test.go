@@ -31,7 +31,7 @@ func newCaddy(t *testing.T, auth *Authserver, edit func(string) string) (*Root, 
 func startCaddy(t *testing.T, auth *Authserver) string {
 	t.Helper()
 	root, url := newCaddy(t, auth, asItStands)
-	root.start(url, "caddy", "run", "--config", "/etc/caddy/Caddyfile")
+	root.startSite(url, "caddy", "run", "--config", "/etc/caddy/Caddyfile")
 	return url
 }
 
@@ -77,7 +77,7 @@ func TestCaddyServerTrouble(t *testing.T) {
 			impatient := strings.NewReplacer("timeout 3s", "timeout 500ms", "response_header_timeout 10s", "response_header_timeout 500ms")
 			root, url := newCaddy(t, auth, impatient.Replace)
 			trouble(t, root, auth)
-			root.start(url, "caddy", "run", "--config", "/etc/caddy/Caddyfile")
+			root.startSite(url, "caddy", "run", "--config", "/etc/caddy/Caddyfile")
 			want := http.StatusBadGateway
 			if name == "silent" {
 				want = http.StatusGatewayTimeout

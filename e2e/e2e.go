@@ -9,7 +9,7 @@
 //	program.go   our own programs, as they are installed
 //	authserver.go  a running authserver serve, for those that ask over HTTP
 //	guide.go     what a guide says to type and to write
-//	imap.go, smtp.go  clients, as small as the questions they ask
+//	imap.go, smtp.go, web.go  clients, as small as the questions they ask
 //
 // The test process runs in namespaces of its own: as the first process of a
 // PID namespace, so that everything it started ends with it; with private

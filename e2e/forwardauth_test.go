@@ -97,11 +97,7 @@ func testGateThrottle(t *testing.T, db *Database, url string) int {
 	t.Helper()
 	mallory, bob := NewBrowser(t), NewBrowser(t)
 	as := []string{"X-Forwarded-For", bob.Address, "X-Real-Ip", bob.Address, "Forwarded", "for=" + bob.Address}
-	for _, guess := range strings.Fields("a b c d e f g h i j k") { // one more than are free
-		if got := mallory.Visit(url, "bob@example.com", guess, as...); got.Status == http.StatusOK {
-			t.Fatalf("guess %s: status %d", guess, got.Status)
-		}
-	}
+	mallory.Guess(url, "bob@example.com", as...)
 	if got := db.throttled(t, mallory.Address); !slices.Equal(got, []string{"http"}) {
 		t.Errorf("who guessed is counted for %q", got)
 	}

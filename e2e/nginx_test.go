@@ -31,7 +31,7 @@ func newNginx(t *testing.T, auth *Authserver, edit func(string) string, sections
 func startNginx(t *testing.T, auth *Authserver, edit func(string) string, sections ...string) string {
 	t.Helper()
 	root, url := newNginx(t, auth, edit, sections...)
-	root.start(url, "nginx", "-g", "daemon off;")
+	root.startSite(url, "nginx", "-g", "daemon off;")
 	return url
 }
 
@@ -125,7 +125,7 @@ func TestNginxCacheIsPrivate(t *testing.T) {
 	t.Parallel()
 	auth := StartAuthserver(t, OpenDatabase(t, ""), "--trusted-proxy", "127.0.0.1")
 	root, url := newNginx(t, auth, asItStands, "Configuration")
-	root.start(url, "nginx", "-g", "daemon off;")
+	root.startSite(url, "nginx", "-g", "daemon off;")
 	if got := NewBrowser(t).Visit(url, "alice@example.com", "alice sings"); !got.IsApplication() {
 		t.Fatalf("status %d, %s", got.Status, got.Body)
 	}
@@ -158,7 +158,7 @@ func TestNginxServerTrouble(t *testing.T) {
 				impatient := strings.NewReplacer("connect_timeout 3s", "connect_timeout 500ms", "read_timeout 10s", "read_timeout 500ms")
 				root, url := newNginx(t, auth, impatient.Replace, "Configuration", section)
 				trouble(t, root, auth)
-				root.start(url, "nginx", "-g", "daemon off;")
+				root.startSite(url, "nginx", "-g", "daemon off;")
 				if status := testGateAway(t, url); status != http.StatusInternalServerError {
 					t.Errorf("status %d", status)
 				}

@@ -129,7 +129,7 @@ func TestOpenSMTPDSubmission(t *testing.T) {
 		{"as an alias", "alice@example.com", "alice sings", "sales@example.com", 0},
 		{"logged in by an alias", "sales@example.com", "alice sings", "alice@example.com", 0},
 		{"service user", "svc-printer", "scan to mail", "alice@example.com", 0},
-		{"service user with an app password", "svc-backup", "apz9y8x77q0wzr4m8n5t1cv6b2h9de3s7yxj", "alice@example.com", 0},
+		{"service user with an app password", "svc-backup", "apz9y8x7-7q0wzr4-m8n5t1c-v6b2h9d-e3s7y3b", "alice@example.com", 0},
 
 		{"as somebody else", "alice@example.com", "alice sings", "bob@example.com", 530},
 		{"as a blocked alias", "eve@example.com", "alice sings", "old@example.com", 530},

@@ -64,9 +64,17 @@ type Page struct {
 // headers come as names and values.
 func (b *Browser) Visit(url, user, password string, headers ...string) Page {
 	b.t.Helper()
-	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, url, nil)
+	page, err := b.visit(url, user, password, headers...)
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	return page
+}
+
+func (b *Browser) visit(url, user, password string, headers ...string) (Page, error) {
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		return Page{}, err
 	}
 	if user != "" || password != "" {
 		r.SetBasicAuth(user, password)
@@ -76,21 +84,18 @@ func (b *Browser) Visit(url, user, password string, headers ...string) Page {
 	}
 	answer, err := b.client.Do(r)
 	if err != nil {
-		b.t.Fatal(err)
+		return Page{}, err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return Page{answer.StatusCode, answer.Header, string(body)}
+	return Page{answer.StatusCode, answer.Header, string(body)}, err
 }
 
 // Guess tries eleven wrong passwords: one more than are free.
-func (b *Browser) Guess(url, user string) {
+func (b *Browser) Guess(url, user string, headers ...string) {
 	b.t.Helper()
 	for i := range 11 {
-		if got := b.Visit(url, user, "guess "+strconv.Itoa(i)); got.Status == http.StatusOK {
+		if got := b.Visit(url, user, "guess "+strconv.Itoa(i), headers...); got.Status == http.StatusOK {
 			b.t.Fatalf("guess %d: status %d", i, got.Status)
 		}
 	}
@@ -163,8 +168,8 @@ func (p Page) Got(name string) []string {
 	return values
 }
 
-// start starts a web server of one site.
-func (r *Root) start(site string, args ...string) *Server {
+// startSite starts a web server of one site, which it waits for.
+func (r *Root) startSite(site string, args ...string) *Server {
 	r.t.Helper()
 	u, err := neturl.Parse(site)
 	if err != nil {

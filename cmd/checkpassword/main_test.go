@@ -50,6 +50,15 @@ func TestMain(m *testing.M) {
 // TestScripts runs the program as other programs do: testdata/*.txtar, each
 // with a server of its own.
 func TestScripts(t *testing.T) {
+	// With core dumps switched off from the start, nobody would see whether the
+	// program does it.
+	var cores syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &cores); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: cores.Max, Max: cores.Max}); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,

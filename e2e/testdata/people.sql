@@ -9,7 +9,7 @@
 -- Names without '@', both of alice:
 --
 --   svc-printer   scan to mail   sha512crypt, a password of its own
---   svc-backup    an app password, apz9y8x7-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj
+--   svc-backup    an app password, apz9y8x7-7q0wzr4-m8n5t1c-v6b2h9d-e3s7y3b
 --
 -- Carol has an app password for imap, apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj.
 set role authserver_owner;
@@ -63,8 +63,8 @@ select p.id, u.id, sha256(convert_to(p.canonical, 'UTF8')), p.crypt_hash, p.serv
   from (values
     ('k3f9x2', 'carol', 'apk3f9x27q0wzr4m8n5t1cv6b2h9de3s7yxj', array['imap'],
      '$6$rounds=1000$appsaltapp$fHf9.wtM/ZJ4cNzJ2mybeY8kjkBSrzYJiGgveZEkOzJeJmF4eEAI37H7ph5C5j2edb.32z6EBHsP/.wu1aj9E1'),
-    ('z9y8x7', 'alice', 'apz9y8x77q0wzr4m8n5t1cv6b2h9de3s7yxj', null,
-     '$6$rounds=1000$appsaltbpp$nwEXAUTpQpANZ.fj4PkizIrO02ZroE3GH6WtDnZtleEU5A6G/CcuvBaFS3CkTpE3pUGcmlwheKLt0Cpz9nvek/')
+    ('z9y8x7', 'alice', 'apz9y8x77q0wzr4m8n5t1cv6b2h9de3s7y3b', null,
+     '$6$rounds=1000$appsaltbpp$9LJunCfVVBfAZRUbLvhhxRgBs8xTKiDrGWgvLOb7hg4RahAJmMsoNQRO4mx1DmCPh/Mtpb4y2cW41shIeLLYI0')
   ) p (id, identifier, canonical, services, crypt_hash)
   join users u on u.identifier = p.identifier;
 
