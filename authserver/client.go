@@ -26,7 +26,9 @@ var forwarding = []string{
 // on a Forwarded that the client has made up.
 func (cfg Config) asClientSent(r *http.Request) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil { // a Unix socket, which systemd may open: only this machine reaches it
+	// A Unix socket, which systemd may open and only this machine reaches; or a
+	// client that its proxy does not tell.
+	if err != nil || peer.Addr().IsUnspecified() {
 		peer = netip.AddrPort{}
 	}
 	peer = netip.AddrPortFrom(peer.Addr().Unmap().WithZone(""), peer.Port())

@@ -52,6 +52,10 @@ type Config struct {
 	// as it likes.
 	RateLimit rate.Limit
 	RateBurst int
+
+	// RateExempt are networks of servers that ask on behalf of many: they send
+	// as many requests as they like. Wrong passwords are counted all the same.
+	RateExempt []netip.Prefix
 }
 
 // endpoint is one of clientapi.

@@ -179,6 +179,7 @@ func TestTrustedProxy(t *testing.T) {
 		"another scheme":             {map[string]string{"X-Forwarded-Proto": "gopher"}, seen{Scheme: "http", Host: "auth.example.com"}},
 		"host that is none":          {map[string]string{"X-Forwarded-Host": "a/b"}, seen{Scheme: "http", Host: "auth.example.com"}},
 		"host and port":              {map[string]string{"X-Forwarded-Host": "example.org:8443"}, seen{Scheme: "http", Host: "example.org:8443"}},
+		"a client that is nobody":    {map[string]string{"X-Forwarded-For": "0.0.0.0"}, seen{Client: "0.0.0.0:0", Scheme: "http", Host: "auth.example.com"}},
 		"Forwarded alone is ignored": {map[string]string{"Forwarded": forged["Forwarded"]}, seen{Scheme: "http", Host: "auth.example.com"}},
 	}
 	cfg := newConfig()

@@ -606,12 +606,10 @@ func TestVerifyBusy(t *testing.T) {
 	}
 	verify(t, v, imap("alice@example.com", right), "ok")
 	verify(t, v, imap("alice@example.com", app.Text()), "ok")
-	for _, name := range []string{"alice@example.com", "nobody@example.com"} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		if _, err := v.Verify(ctx, imap(name, "wrong")); !errors.Is(err, ErrBusy) {
-			t.Errorf("%s: %v", name, err)
-		}
-		cancel()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := v.Verify(ctx, imap("alice@example.com", "wrong")); !errors.Is(err, ErrBusy) {
+		t.Error(err)
 	}
 	if n := value[float32](t, db, `select sum(t.failures) from auth.login_throttles t`); n != 0 {
 		t.Errorf("%v failures", n)
@@ -972,24 +970,22 @@ func BenchmarkVerifyAppPassword(b *testing.B) {
 	}
 }
 
-// How long a wrong password takes, by whose it is not.
+// How long the answer to a wrong password takes: the medians in milliseconds,
+// for somebody, for nobody, and for those who may not log in.
 func BenchmarkDenied(b *testing.B) {
 	v, db := newVerifier(b)
-	for _, name := range []string{"nobody@example.com", "al@example.com", "gone@example.com", "none@example.com", "alice@nowhere.test", "bob"} {
-		b.Run(name, func(b *testing.B) {
-			var times []time.Duration
-			for i := 0; b.Loop(); i++ {
-				b.StopTimer()
-				arrange(b, db, `delete from auth.login_throttles`)
-				b.StartTimer()
-				began := time.Now()
-				if _, err := v.Verify(b.Context(), imap(name, fmt.Sprint("wrong ", i))); !errors.Is(err, ErrDenied) {
-					b.Fatal(err)
-				}
-				times = append(times, time.Since(began))
-			}
-			slices.Sort(times)
-			b.ReportMetric(times[len(times)/2].Seconds()*1000, "ms-median")
-		})
+	names := []string{"alice@example.com", "nobody@example.com", "gone@example.com", "none@example.com", "alice@nowhere.test"}
+	times := make([][]time.Duration, len(names))
+	for round := 0; b.Loop(); round++ {
+		arrange(b, db, `delete from auth.login_throttles`)
+		for i, name := range names { // in turn, for all to meet the same noise
+			began := time.Now()
+			verify(b, v, imap(name, fmt.Sprint("wrong ", round)), "denied")
+			times[i] = append(times[i], time.Since(began))
+		}
+	}
+	for i, name := range names {
+		slices.Sort(times[i])
+		b.ReportMetric(times[i][len(times[i])/2].Seconds()*1000, name)
 	}
 }

@@ -50,7 +50,7 @@ func (a *API) CheckPassword(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case !who.Holds(q.Scopes):
-		writeJSON(w, http.StatusForbidden, refusal{Authenticated: !q.isLookup(), Requested: q.Scopes})
+		writeJSON(w, http.StatusForbidden, refusal{Authenticated: !a.isLookup(q), Requested: q.Scopes})
 		return nil
 	}
 
@@ -58,7 +58,7 @@ func (a *API) CheckPassword(w http.ResponseWriter, r *http.Request) error {
 	claims := claims{
 		Subject:           login.Name,
 		CanonicalUsername: who.PrimaryAddress,
-		Authenticated:     !q.isLookup(),
+		Authenticated:     !a.isLookup(q),
 		Authorized:        true,
 		Scopes:            append([]string{}, who.Permissions...), // a list, be it empty
 		NotBefore:         now.Add(-clockSkew).Unix(),
@@ -147,9 +147,9 @@ func (a *API) answer(ctx context.Context, q question, login account.Login, trust
 	var who account.Account
 	var err error
 	switch {
-	case !q.isLookup():
+	case !a.isLookup(q):
 		who, err = a.Verifier.Verify(ctx, login)
-	case trusted, a.AnonymousLookup && q.source == fromJSON:
+	case trusted, a.AnonymousLookup:
 		who, err = a.Verifier.Find(ctx, login.Name)
 	default:
 		err = account.ErrDenied
@@ -184,11 +184,12 @@ const (
 	fromForm
 )
 
-// isLookup reports whether the caller wants to know who somebody is. Basic
-// credentials never do: an empty password there is what a browser sends for a
-// user who left the field empty.
-func (q question) isLookup() bool {
-	return q.source != fromBasic && (q.Password == nil || *q.Password == "")
+// isLookup reports whether the caller wants to know who somebody is: JSON
+// without a password. An empty one is that of a user who left the field empty,
+// and a caller who passes it on and looks at the status must not let anybody in;
+// but the ancestor's client sends one when it means a lookup.
+func (a *API) isLookup(q question) bool {
+	return q.source == fromJSON && (q.Password == nil || *q.Password == "" && a.AnonymousLookup)
 }
 
 // maxNonce is the longest nonce, in bytes.

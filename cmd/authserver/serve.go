@@ -41,6 +41,7 @@ func serveCommand(db *database, profile *account.Profile) *cli.Command {
 	var log daemon.Log
 	listen := list[daemon.Address]{parse: daemon.ParseAddress}
 	proxies := list[netip.Prefix]{parse: parseNetwork, variable: "TRUSTED_PROXIES"}
+	exempt := list[netip.Prefix]{parse: parseNetwork, variable: "RATE_LIMIT_EXEMPT"}
 	hosts := list[authserver.HostPattern]{parse: authserver.ParseHostPattern, variable: "ALLOWED_HOSTS"}
 
 	return &cli.Command{
@@ -92,6 +93,10 @@ func serveCommand(db *database, profile *account.Profile) *cli.Command {
 				Usage: "answer this `NUMBER` of requests at once before --rate-limit counts",
 			},
 			&cli.GenericFlag{
+				Name: "rate-limit-exempt", EnvVars: []string{exempt.variable}, Value: &exempt,
+				Usage: "answer all requests from `CIDR`, where servers ask on behalf of many users; may be given several times",
+			},
+			&cli.GenericFlag{
 				Name: "metrics-listen", EnvVars: []string{"METRICS_LISTEN"}, Value: (*metricsAddress)(&cfg.metricsListen),
 				Usage: "serve /metrics for Prometheus on `ADDRESS`, such as 127.0.0.1:8998",
 			},
@@ -114,6 +119,7 @@ func serveCommand(db *database, profile *account.Profile) *cli.Command {
 			cfg.database.ApplicationName, cfg.database.Actor = "authserver serve", "server"
 			cfg.profile = *profile
 			cfg.listen, cfg.site.TrustedProxies, cfg.site.AllowedHosts = listen.values, proxies.values, hosts.values
+			cfg.site.RateExempt = exempt.values
 			if err := cfg.check(); err != nil {
 				return err
 			}

@@ -330,8 +330,8 @@ func TestProxyProtocol(t *testing.T) {
 	}{
 		"trusted":                {trusted, v1, "198.51.100.1"},
 		"trusted, binary":        {trusted, v2 + "\x21\x11\x00\x0c" + "\xc6\x33\x64\x02\xc0\x00\x02\x01\x12\x67\x00\x50", "198.51.100.2"},
-		"trusted, own check":     {trusted, v2 + "\x20\x00\x00\x00", "127.0.0.1"},
-		"trusted, client hidden": {trusted, "PROXY UNKNOWN\r\n", "127.0.0.1"},
+		"trusted, own check":     {trusted, v2 + "\x20\x00\x00\x00", "0.0.0.0"},
+		"trusted, client hidden": {trusted, "PROXY UNKNOWN\r\n", "0.0.0.0"},
 		"trusted, IPv6":          {trusted, "PROXY TCP6 2001:db8::1 2001:db8::2 4711 80\r\n", "2001:db8::1"},
 		"trusted, no header":     {trusted, "", ""},
 		"trusted, twice":         {trusted, v1 + v1, ""},

@@ -84,11 +84,15 @@ func Listen(addresses []Address) ([]net.Listener, error) {
 // proxyHeaderTimeout is how long a proxy may take for its first line.
 const proxyHeaderTimeout = 5 * time.Second
 
+// unknownClient is the address of a client that nobody tells.
+var unknownClient = &net.TCPAddr{IP: net.IPv4zero}
+
 // ProxyProtocol returns l with connections from trusted networks having the
 // client's address that the PROXY protocol tells. These must begin with it: a
 // connection without would look as if the proxy itself were the client, and
 // what the real client writes into headers would be believed. Connections from
-// elsewhere are what they are; a PROXY line in them is a bad request.
+// elsewhere are what they are; a PROXY line in them is a bad request. A client
+// that the proxy does not tell has the unspecified address.
 func ProxyProtocol(l net.Listener, trusted []netip.Prefix) net.Listener {
 	return &proxyproto.Listener{
 		Listener:          l,
@@ -102,9 +106,11 @@ func ProxyProtocol(l net.Listener, trusted []netip.Prefix) net.Listener {
 		},
 		ValidateHeader: func(h *proxyproto.Header) error {
 			if h.Command.IsLocal() || h.TransportProtocol == proxyproto.UNSPEC {
-				// The proxy's own check of our health, or it does not know: the
-				// real addresses count.
-				h.Command = proxyproto.LOCAL
+				// The proxy's own check of our health, or it does not know. Not
+				// the proxy's address: what a client that it hides writes into
+				// headers would be believed.
+				h.Command, h.TransportProtocol = proxyproto.PROXY, proxyproto.TCPv4
+				h.SourceAddr, h.DestinationAddr = unknownClient, unknownClient
 				return nil
 			}
 			if _, ok := h.SourceAddr.(*net.TCPAddr); !ok {

@@ -30,7 +30,7 @@ return regexp_replace(lower(p_login collate "C"), '^([^@]+?)[+-][^@]*@', E'\\1@'
 -- auth.login_hash is how that name is stored.
 create or replace function auth.login_hash(p_login text)
 returns bytea
-language sql immutable parallel safe
+language sql stable parallel safe
 return sha256(convert_to(auth.login_base(p_login), 'UTF8'));
 
 -- auth.login_network is the network that failures from a client are counted
@@ -107,7 +107,8 @@ begin
     end if;
   end if;
 
-  -- Asked for nobody, too, who then takes as long.
+  -- Asked for nobody, too, who then takes as long. Not for null: a plan for
+  -- that costs nothing, and those for others would be made anew each time.
   select u.active, u.identifier, u.full_name, u.staff, a.local_part || '@' || d.name,
          case when service_user is null then u.password_hash else service_hash end,
          array(select g.name
@@ -120,7 +121,7 @@ begin
     from auth.users u
     left join auth.aliases a on a.id = u.delivery_mailbox_id
     left join auth.domains d on d.id = a.domain_id
-   where u.id = find_login.user_id;
+   where u.id = coalesce(find_login.user_id, '00000000-0000-0000-0000-000000000000');
 end
 $$;
 
@@ -216,11 +217,11 @@ begin
           from auth.login_throttles t
          where t.login_hash = name_hash and t.network = client_network and t.service = p_service
            and (wrong_mac = any (t.wrong) or auth.login_wait(t.failures, t.changed_at) is not null);
-        if outcome = 'denied' then
-          reason := 'the same wrong password again';
-          retry_after := null;
-        end if;
         if found then
+          if outcome = 'denied' then
+            reason := 'the same wrong password again';
+            retry_after := null;
+          end if;
           return;
         end if;
         insert into auth.login_throttles as t (login_hash, network, service, failures)
@@ -258,7 +259,7 @@ $$;
 -- only, so that it may become the right one.
 create or replace function auth.wrong_mac(p_password_mac bytea, p_password_hash text)
 returns bytea
-language sql immutable parallel safe
+language sql stable parallel safe
 return substr(sha256(p_password_mac || convert_to(coalesce(p_password_hash, ''), 'UTF8')), 1, 16);
 
 -- auth.take_back_failure takes back what begin_login has counted.
