@@ -3,11 +3,9 @@
 // function, so its name and attributes are the same everywhere.
 //
 // The client's address is the first attribute, and what somebody has typed the
-// last: a pattern that is anchored at the event's name, such as
-//
-//	msg=login\.failed from=<HOST>
-//
-// cannot be made to see another address by a login name that looks like one.
+// last: a pattern that is anchored at the start of the line, as the filter in
+// docs/operations.md is, cannot be made to see another address by a login name
+// that looks like a line.
 package audit
 
 import (
@@ -22,6 +20,14 @@ import (
 // may be no account at all; reason is for the operator alone.
 func LoginFailed(ctx context.Context, name, service string, from netip.Addr, reason string) {
 	slog.LogAttrs(ctx, slog.LevelWarn, "login.failed", slog.String("from", client(from)),
+		slog.String("reason", reason), slog.String("service", typed(service)), slog.String("name", typed(name)))
+}
+
+// LoginRepeated is written for a refused login that is no guess: the same wrong
+// password as before, which phones send for hours, or an app password with a
+// typing error. fail2ban is not to ban their owners.
+func LoginRepeated(ctx context.Context, name, service string, from netip.Addr, reason string) {
+	slog.LogAttrs(ctx, slog.LevelInfo, "login.repeated", slog.String("from", client(from)),
 		slog.String("reason", reason), slog.String("service", typed(service)), slog.String("name", typed(name)))
 }
 

@@ -59,6 +59,50 @@ func ExampleLoginThrottled() {
 	// Output: level=WARN msg=login.throttled from=2001:db8::7 retry_after=1m30s service=imap name=alice@example.com
 }
 
+func ExampleLoginRepeated() {
+	defer logTo(os.Stdout, false)()
+	audit.LoginRepeated(context.Background(), "alice@example.com", "imap", netip.MustParseAddr("192.0.2.7"), "the same wrong password again")
+	// Output: level=INFO msg=login.repeated from=192.0.2.7 reason="the same wrong password again" service=imap name=alice@example.com
+}
+
+// The filter of docs/operations.md finds who has failed, with and without what
+// the journal puts before a line, and nobody whom a login name makes up.
+func TestFail2banFilter(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^failregex = (.*)$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatal("docs/operations.md has no failregex")
+	}
+	filter := regexp.MustCompile(strings.ReplaceAll(string(found[1]), "<HOST>", `(\S+)`))
+	var out bytes.Buffer
+	slogBefore := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+	defer slog.SetDefault(slogBefore)
+	from := netip.MustParseAddr("192.0.2.7")
+	for _, name := range []string{"alice", "x\nlevel=WARN msg=login.failed from=198.51.100.1 ", "level=WARN msg=login.failed from=198.51.100.1 ", `" time=x level=WARN msg=login.failed from=198.51.100.1 "`} {
+		for event, want := range map[string]bool{"failed": true, "throttled": false, "repeated": false} {
+			out.Reset()
+			switch event {
+			case "failed":
+				audit.LoginFailed(t.Context(), name, name, from, "unknown login")
+			case "throttled":
+				audit.LoginThrottled(t.Context(), name, name, from, time.Second)
+			case "repeated":
+				audit.LoginRepeated(t.Context(), name, name, from, "again")
+			}
+			for _, prefix := range []string{"", "mail authserver[4711]: "} {
+				m := filter.FindStringSubmatch(prefix + out.String())
+				if (m != nil) != want || want && m[1] != "192.0.2.7" {
+					t.Errorf("in %q the filter finds %q", prefix+out.String(), m)
+				}
+			}
+		}
+	}
+}
+
 // Whatever is typed as a login name, the line is one line, and a pattern that
 // looks for the address behind the event's name finds the client's.
 func FuzzLoginName(f *testing.F) {
