@@ -63,8 +63,20 @@ func client(a netip.Addr) *netip.Addr {
 	return &a
 }
 
+// callTimeout is how long the database may take for an answer.
+const callTimeout = 5 * time.Second
+
+// bounded returns a context for a call of the database. Somebody who hangs up
+// does not end it: that would cost the connection, and an attempt that was
+// counted would not be taken back.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+}
+
 // beginLogin calls api.begin_login.
 func beginLogin(ctx context.Context, db querier, login Login, appID string, appSHA256, mac, knownHash []byte) (begunLogin, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, _ := db.Query(ctx, // its error comes out of CollectExactlyOneRow
 		`select outcome, coalesce(reason, '') as reason, coalesce(retry_after, 0) as retry_after,
 		        coalesce(password_hash, '') as password_hash, `+accountColumns+`
@@ -80,6 +92,8 @@ func beginLogin(ctx context.Context, db querier, login Login, appID string, appS
 // endLogin calls api.end_login, and returns how long a wrong answer should
 // wait.
 func endLogin(ctx context.Context, db querier, login Login, mac []byte, stored, result string) (time.Duration, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, _ := db.Query(ctx, `select api.end_login($1, $2, $3, $4, nullif($5, ''), $6)`,
 		login.Name, login.Service, client(login.Client), mac, stored, result)
 	delay, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
@@ -91,6 +105,8 @@ func endLogin(ctx context.Context, db querier, login Login, mac []byte, stored, 
 
 // findLogin calls api.find_login.
 func findLogin(ctx context.Context, db querier, name string) (Account, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, _ := db.Query(ctx, `select `+accountColumns+` from api.find_login($1)`, name)
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[accountRow])
 	switch {
@@ -104,6 +120,8 @@ func findLogin(ctx context.Context, db querier, name string) (Account, error) {
 
 // checkLogin calls api.check_login; 0 means that nothing is throttled.
 func checkLogin(ctx context.Context, db querier, login Login) (time.Duration, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, _ := db.Query(ctx, `select coalesce(api.check_login($1, $2, $3), 0)`, login.Name, login.Service, client(login.Client))
 	wait, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 	if err != nil {
@@ -114,6 +132,8 @@ func checkLogin(ctx context.Context, db querier, login Login) (time.Duration, er
 
 // reportLogin calls api.report_login.
 func reportLogin(ctx context.Context, db querier, login Login, ok bool, mac []byte, appID string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, _ := db.Query(ctx, `select from api.report_login($1, $2, $3, $4, $5, nullif($6, ''))`,
 		login.Name, login.Service, client(login.Client), ok, mac, appID)
 	rows.Close()
@@ -125,6 +145,8 @@ func reportLogin(ctx context.Context, db querier, login Login, ok bool, mac []by
 
 // rehashPassword calls api.rehash_password.
 func rehashPassword(ctx context.Context, db querier, begun begunLogin, made string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, _ := db.Query(ctx, `select from api.rehash_password($1, nullif($2, ''), $3, $4)`,
 		begun.UserID, begun.ServiceUser, begun.PasswordHash, made)
 	rows.Close()

@@ -5,6 +5,7 @@
 //	password.go     hashes of passwords that people choose, and of imported ones
 //	apppassword.go  generated passwords for one device or program
 //	verify.go       the one place that decides who may log in
+//	queues.go       whose hashes are computed next
 //	successes.go    passwords that were right a moment ago
 //	apiclient.go    secrets of machines that ask on behalf of others
 //	db.go           calls into sql/api/login.sql

@@ -62,6 +62,9 @@ func (s *successes) hash(login Login) []byte {
 		}
 		return nil
 	}
+	// Whoever comes every minute is never asked for a hash again: the database
+	// is asked each time.
+	found.until = time.Now().Add(successLifetime)
 	return found.hash[:]
 }
 

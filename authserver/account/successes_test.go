@@ -56,7 +56,11 @@ func TestSuccessesExpire(t *testing.T) {
 		if s.hash(remembered) == nil {
 			t.Error("forgotten before the time")
 		}
-		time.Sleep(time.Nanosecond)
+		time.Sleep(successLifetime - 1)
+		if s.hash(remembered) == nil {
+			t.Error("forgotten although it was in use")
+		}
+		time.Sleep(successLifetime)
 		if s.hash(remembered) != nil {
 			t.Error("remembered after the time")
 		}

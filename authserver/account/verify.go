@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"authbridge/internal/audit"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // A Login is somebody's claim to be a user.
@@ -84,9 +86,11 @@ type Verifier struct {
 	// servers of an installation have the same.
 	MACKey [32]byte
 
-	verified  successes
-	slowest   atomic.Int64 // a time.Duration: see verifyHash
-	rehashing sync.WaitGroup
+	verified successes
+	attempts singleflight.Group
+	queues   queues
+	slowest  atomic.Int64   // a time.Duration: see verifyHash
+	working  sync.WaitGroup // what nobody waits for
 }
 
 // Verify returns the account that a login is for. The error is ErrDenied, a
@@ -105,10 +109,36 @@ func (v *Verifier) Verify(ctx context.Context, login Login) (Account, error) {
 	case err == nil:
 		return v.verifyAppPassword(ctx, login, app)
 	case errors.Is(err, ErrMistyped):
-		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, "app password with a typing error")
+		audit.LoginRepeated(ctx, login.Name, login.Service, login.Client, "app password with a typing error")
 		return Account{}, ErrDenied
 	}
-	return v.verifyPassword(ctx, login)
+	return v.verifyOnce(ctx, login)
+}
+
+// verifyOnce is verifyPassword for all who come with the same at the same time:
+// a page with thirty pictures is one attempt, and one hash.
+func (v *Verifier) verifyOnce(ctx context.Context, login Login) (Account, error) {
+	mac := v.mac(login)
+	same := string(mac) + login.Client.String() + " " + login.Service
+	// It goes on if the first of them hangs up, but not for longer than that one
+	// would have waited.
+	attempt := v.attempts.DoChan(same, func() (any, error) {
+		attempt := context.WithoutCancel(ctx)
+		if deadline, ok := ctx.Deadline(); ok {
+			var cancel context.CancelFunc
+			attempt, cancel = context.WithDeadline(attempt, deadline)
+			defer cancel()
+		}
+		return v.verifyPassword(attempt, login, mac)
+	})
+	select {
+	case done := <-attempt:
+		who, _ := done.Val.(Account)
+		return who, done.Err
+	case <-ctx.Done():
+		v.working.Go(func() { <-attempt })
+		return Account{}, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+	}
 }
 
 // normal returns the login with its client's address in the form that is
@@ -171,8 +201,7 @@ func (v *Verifier) verifyAppPassword(ctx context.Context, login Login, app AppPa
 	return Account{}, fmt.Errorf("begin login with an app password: unknown outcome %q", begun.Outcome)
 }
 
-func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, error) {
-	mac := v.mac(login)
+func (v *Verifier) verifyPassword(ctx context.Context, login Login, mac []byte) (Account, error) {
 	begun, err := beginLogin(ctx, v.DB, login, "", nil, mac, v.verified.hash(login))
 	if err != nil {
 		return Account{}, err
@@ -187,6 +216,9 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, er
 	case "denied":
 		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, begun.Reason)
 		return Account{}, ErrDenied
+	case "repeated":
+		audit.LoginRepeated(ctx, login.Name, login.Service, login.Client, begun.Reason)
+		return Account{}, ErrDenied
 	case "throttled":
 		throttled := &ThrottledError{RetryAfter: time.Duration(begun.RetryAfter) * time.Second}
 		audit.LoginThrottled(ctx, login.Name, login.Service, login.Client, throttled.RetryAfter)
@@ -197,7 +229,12 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, er
 	}
 
 	began := time.Now()
-	ok, needsRehash, err := v.verifyHash(ctx, begun, login.Password)
+	leave, err := v.queues.enter(ctx, login.Client)
+	var ok, needsRehash bool
+	if err == nil {
+		ok, needsRehash, err = v.verifyHash(ctx, begun, login.Password)
+		leave()
+	}
 	result := "ok"
 	switch {
 	case err != nil:
@@ -205,10 +242,7 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, er
 	case !ok:
 		result = "wrong"
 	}
-	// Whoever hangs up before the answer has made an attempt all the same.
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	delay, endErr := endLogin(ending, v.DB, login, mac, begun.PasswordHash, result)
+	delay, endErr := endLogin(ctx, v.DB, login, mac, begun.PasswordHash, result)
 	switch {
 	case err != nil:
 		return Account{}, err
@@ -225,9 +259,6 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login) (Account, er
 	}
 	return begun.account(credential), nil
 }
-
-// endTimeout is how long a login that was verified may take to be noted.
-const endTimeout = 5 * time.Second
 
 // verifyHash is Verify for a hash that may be missing or of no use: it then
 // takes as long, and the answer is no.
@@ -277,7 +308,7 @@ const maxSlowest = time.Second
 // does not wait for it.
 func (v *Verifier) rehash(ctx context.Context, begun begunLogin, login Login) {
 	ctx = context.WithoutCancel(ctx)
-	v.rehashing.Go(func() {
+	v.working.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, rehashTimeout)
 		defer cancel()
 		made, err := Hash(ctx, login.Password, v.Profile)
@@ -299,7 +330,7 @@ func (v *Verifier) rehash(ctx context.Context, begun begunLogin, login Login) {
 const rehashTimeout = 30 * time.Second
 
 // Wait returns when nothing is left to do for logins that were answered.
-func (v *Verifier) Wait() { v.rehashing.Wait() }
+func (v *Verifier) Wait() { v.working.Wait() }
 
 // mac names a password for a login name.
 func (v *Verifier) mac(login Login) []byte {

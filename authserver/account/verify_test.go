@@ -136,7 +136,11 @@ func verify(t testing.TB, v *Verifier, login Login, want string) Account {
 
 // logged reports whether this is one line about an event, with these attributes.
 func logged(line, event string, attrs ...string) bool {
-	return strings.HasPrefix(line, "WARN "+event+" ") && !strings.Contains(line, "\n") &&
+	level := "WARN "
+	if event == "login.repeated" {
+		level = "INFO "
+	}
+	return strings.HasPrefix(line, level+event+" ") && !strings.Contains(line, "\n") &&
 		!slices.ContainsFunc(attrs, func(a string) bool { return !strings.Contains(line, " "+a) })
 }
 
@@ -147,22 +151,20 @@ func (f dbFunc) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 	return f(ctx, sql, args...)
 }
 
-// withoutCore is verify for a caller who leaves as soon as begin_login has
-// answered, and so gets no core: what has to compute a hash is busy.
+// withoutCore is verify while others of the client's network are in the way of
+// everybody who has to compute a hash: they are busy.
 func withoutCore(t testing.TB, v *Verifier, login Login, want string) {
 	t.Helper()
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
-	pool := v.DB
-	defer func() { v.DB = pool }()
-	v.DB = dbFunc(func(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-		if strings.Contains(sql, "begin_login") {
-			defer leave()
-			ctx = context.WithoutCancel(ctx)
+	for range max(1, cap(cores)/2) {
+		leave, err := v.queues.enter(t.Context(), login.Client)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return pool.Query(ctx, sql, args...)
-	})
-	if _, err := v.Verify(ctx, login); outcome(err) != want {
+		defer leave()
+	}
+	v.queues.most = time.Millisecond
+	defer func() { v.queues.most = 0 }()
+	if _, err := v.Verify(t.Context(), login); outcome(err) != want {
 		t.Errorf("%s, without a core: %v, want %s", login.Name, err, want)
 	}
 }
@@ -244,6 +246,7 @@ func TestVerify(t *testing.T) {
 	// Computed.
 	nothing := &Verifier{DB: v.DB}
 	verify(t, nothing, imap("alice@example.com", right), "ok")
+	withoutCore(t, nothing, imap("alice@example.com", right), "ok") // it is remembered now
 	verify(t, nothing, imap("printer", printer), "ok")
 	verify(t, nothing, imap("gone@example.com", right), "denied")
 }
@@ -454,13 +457,17 @@ func TestSameWrongPassword(t *testing.T) {
 		if _, err := v.Verify(ctx, imap(name, "old")); !errors.Is(err, ErrDenied) {
 			t.Error(err)
 		}
-		if got := log.take(); !logged(got, "login.failed", "name="+name, "service=imap", "from=192.0.2.7", "reason=the same wrong password again") {
+		if got := log.take(); !logged(got, "login.repeated", "name="+name, "service=imap", "from=192.0.2.7", "reason=the same wrong password again") {
 			t.Errorf("logged %s", got)
 		}
 		if n := failures(t, db, name); n > 1 {
 			t.Errorf("%s: %v failures", name, n)
 		}
 	}
+
+	// All servers with one key know it, and the database alone knows nothing.
+	withoutCore(t, &Verifier{DB: v.DB, MACKey: v.MACKey}, imap("alice@example.com", "old"), "denied")
+	withoutCore(t, &Verifier{DB: v.DB, MACKey: [32]byte{1}}, imap("alice@example.com", "old"), "busy")
 
 	old, err := Hash(t.Context(), "old", Standard)
 	if err != nil {
@@ -580,6 +587,88 @@ func TestGuessesAtOnce(t *testing.T) {
 	}
 }
 
+// A page with thirty pictures, asked for by a browser that sends the right
+// password with each: no guess, and one hash for each server.
+func TestSameAtOnce(t *testing.T) {
+	t.Parallel()
+	first, db := newVerifier(t)
+	second := &Verifier{DB: first.DB, MACKey: first.MACKey}
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			v := []*Verifier{first, second}[i%2]
+			if who, err := v.Verify(t.Context(), imap("alice@example.com", right)); err != nil || who.Identifier != "alice" {
+				t.Errorf("%v, %v", who, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := value[float32](t, db, `select coalesce(sum(t.failures), 0)::real from auth.login_throttles t`); n != 0 {
+		t.Errorf("%v failures", n)
+	}
+}
+
+// Whom nobody can tell from others is never refused, or ten guesses would lock
+// everybody out; wrong answers get slower.
+func TestUnknownClient(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	nobody := func(password string) Login {
+		return Login{Name: "alice@example.com", Password: password, Service: "imap"}
+	}
+	arrange(t, db, `insert into auth.login_throttles (login_hash, network, service, failures)
+		values (auth.login_hash('alice@example.com'), auth.login_network(null), 'imap', 10)`)
+	if err := v.Throttled(t.Context(), nobody("")); err != nil {
+		t.Error(err)
+	}
+	began := time.Now()
+	verify(t, v, nobody("wrong"), "denied")
+	if took := time.Since(began); took < 4*time.Second {
+		t.Errorf("a wrong answer took %v", took)
+	}
+	verify(t, v, nobody(right), "ok")
+}
+
+// One network's guesses wait for each other, and others do not wait for them.
+func TestQueues(t *testing.T) {
+	t.Parallel()
+	var q queues
+	guesser, other, neighbour := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8::2")
+	var leave []func()
+	for range max(1, cap(cores)/2) {
+		l, err := q.enter(t.Context(), guesser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, l)
+	}
+	q.most = time.Millisecond
+	if _, err := q.enter(t.Context(), neighbour); !errors.Is(err, ErrBusy) {
+		t.Errorf("the same /64: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := q.enter(ctx, neighbour); !errors.Is(err, ErrBusy) {
+		t.Errorf("somebody who has left: %v", err)
+	}
+	if l, err := q.enter(t.Context(), other); err != nil {
+		t.Errorf("another network: %v", err)
+	} else {
+		l()
+	}
+	for _, l := range leave {
+		l()
+	}
+	if l, err := q.enter(t.Context(), neighbour); err != nil {
+		t.Errorf("after the guesses: %v", err)
+	} else {
+		l()
+	}
+	if len(q.lines) != 0 {
+		t.Errorf("%d lines are left", len(q.lines))
+	}
+}
+
 // An attempt that could not be verified is given back.
 func TestBusyIsNoFailure(t *testing.T) {
 	t.Parallel()
@@ -611,6 +700,7 @@ func TestVerifyBusy(t *testing.T) {
 	if _, err := v.Verify(ctx, imap("alice@example.com", "wrong")); !errors.Is(err, ErrBusy) {
 		t.Error(err)
 	}
+	v.Wait()
 	if n := value[float32](t, db, `select sum(t.failures) from auth.login_throttles t`); n != 0 {
 		t.Errorf("%v failures", n)
 	}
@@ -631,9 +721,10 @@ func TestHangUpCounts(t *testing.T) {
 			}
 			return pool.Query(ctx, sql, args...)
 		})
-		if _, err := v.Verify(ctx, imap("alice@example.com", password)); !errors.Is(err, ErrDenied) {
-			t.Error(err)
+		if _, err := v.Verify(ctx, imap("alice@example.com", password)); err == nil {
+			t.Error("a wrong password is right")
 		}
+		v.Wait()
 	}
 	count(t, db, "alice@example.com", 8)
 	hangUp("wrong 1")

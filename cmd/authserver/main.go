@@ -49,6 +49,7 @@ func app() *cli.App {
 			serveCommand(&db, &profile),
 			serviceUserCommand(&db, &profile),
 			spapiCommand(&db),
+			throttleCommand(&db),
 			userCommand(&db, &profile),
 		},
 	}

@@ -6,6 +6,7 @@
 --   begin_login   ok         an app password, or the hash that was right a
 --                            moment ago and is still the user's
 --                 denied     nobody may log in with this, whatever the hash
+--                 repeated   denied, and no guess: the same wrong password again
 --                 throttled  not looked at; retry_after says for how long
 --                 verify     compute the hash, then say to end_login
 --   end_login     ok, wrong, or abandoned: the hash could not be computed
@@ -17,8 +18,8 @@
 --
 -- Nobody can lock an owner out: what is counted is a name from one network for
 -- one service; app passwords are never throttled, having 130 random bits, nor
--- is the password that was right a moment ago; and all networks together only
--- make wrong answers slower.
+-- is the password that was right a moment ago; and all networks together, or
+-- clients of whom nobody tells the address, only make wrong answers slower.
 
 -- auth.login_base is the name that a login is counted by: extensions of an
 -- address do not make new names, be there such a user or not.
@@ -187,7 +188,8 @@ begin
       when login.service_user is not null
            and login.app_password_id is distinct from app.id       then 'another login''s app password ' || app.id
       when login.active is not true                                then 'inactive user'
-      when p_service <> all (app.services)                         then 'app password ' || app.id || ' is not for this service'
+      when app.services is not null
+           and (p_service = any (app.services)) is not true        then 'app password ' || app.id || ' is not for this service'
       when app.networks is not null
            and (p_client <<= any (app.networks)) is not true       then 'app password ' || app.id || ' is not for this network'
     end;
@@ -212,13 +214,14 @@ begin
       -- Until what was seen is what is changed. A guess that is refused writes
       -- nothing.
       loop
-        select case when wrong_mac = any (t.wrong) then 'denied' else 'throttled' end, auth.login_wait(t.failures, t.changed_at)
+        select case when wrong_mac = any (t.wrong) then 'repeated' else 'throttled' end, auth.login_wait(t.failures, t.changed_at)
           into outcome, retry_after
           from auth.login_throttles t
          where t.login_hash = name_hash and t.network = client_network and t.service = p_service
-           and (wrong_mac = any (t.wrong) or auth.login_wait(t.failures, t.changed_at) is not null);
+           and (wrong_mac = any (t.wrong)
+                or (p_client is not null and auth.login_wait(t.failures, t.changed_at) is not null));
         if found then
-          if outcome = 'denied' then
+          if outcome = 'repeated' then
             reason := 'the same wrong password again';
             retry_after := null;
           end if;
@@ -228,7 +231,8 @@ begin
         values (name_hash, client_network, p_service, 1)
         on conflict (login_hash, network, service) do update
            set failures = auth.login_failures(t.failures, t.changed_at) + 1, changed_at = greatest(t.changed_at, now())
-         where wrong_mac <> all (t.wrong) and auth.login_wait(t.failures, t.changed_at) is null;
+         where wrong_mac <> all (t.wrong)
+           and (p_client is null or auth.login_wait(t.failures, t.changed_at) is null);
         exit when found;
       end loop;
       outcome := 'verify';
@@ -278,7 +282,8 @@ $$;
 
 -- auth.count_failure counts a wrong password that auth.wrong_mac names, unless
 -- it was counted before, and returns for how many seconds the answer should
--- wait: none, unless this name is being guessed from everywhere. p_counted: by
+-- wait: none, unless this name is being guessed from everywhere, or nobody
+-- knows from where and so nobody can be refused. p_counted: by
 -- begin_login already.
 create or replace function auth.count_failure(p_login text, p_service text, p_client inet, p_wrong_mac bytea, p_counted boolean)
 returns int
@@ -300,6 +305,12 @@ begin
       perform auth.take_back_failure(p_login, p_service, p_client);
     end if;
     return 0;
+  end if;
+  if p_client is null then
+    return (
+      select least(5, floor(t.failures / 2))
+        from auth.login_throttles t
+       where t.login_hash = name_hash and t.network = auth.login_network(null) and t.service = p_service);
   end if;
   insert into auth.login_throttles as t (login_hash, network, service, failures)
   values (name_hash, '::/0', '', 1)
@@ -399,7 +410,8 @@ begin
       from auth.login_throttles t
      where t.login_hash = auth.login_hash(p_login)
        and t.network = auth.login_network(p_client)
-       and t.service = p_service);
+       and t.service = p_service
+       and p_client is not null);
 end
 $$;
 

@@ -190,7 +190,7 @@ select pg_temp.clear();
 select is(array(select pg_temp.wrong('alice@example.com', 'wrong ' || i) from generate_series(1, 11) i),
   array_fill('verify'::text, array[10]) || 'throttled 60'::text, 'ten wrong passwords, then none');
 select is(pg_temp.guess('alice@example.com', 'right'), 'throttled 60', 'nor the right one');
-select is(pg_temp.guess('alice@example.com', 'wrong 10'), 'denied', 'one that was wrong is wrong, throttled or not');
+select is(pg_temp.guess('alice@example.com', 'wrong 10'), 'repeated', 'one that was wrong is wrong, throttled or not');
 select is((select b.reason from api.begin_login('alice@example.com', 'imap', '192.0.2.7', null, null, pg_temp.mac('wrong 10'), null) b), 'the same wrong password again', 'which the log says');
 select is(pg_temp.guess(n, 'right'), 'throttled 60', n || ' is the same name')
   from unnest(array['alice+x@example.com', 'alice-x@example.com', 'ALICE+y-z@EXAMPLE.com', 'alice-b@example.com', 'alice+blocked@example.com']) n;
@@ -216,11 +216,11 @@ select is(pg_temp.guess('alice@example.com', 'old 3', '2001:db8:0:1::1'), 'verif
 
 -- The same one again.
 select pg_temp.clear();
-select is(array(select distinct pg_temp.wrong('bob@example.com', 'old') from generate_series(1, 100) order by 1), array['denied', 'verify'], 'the same wrong password a hundred times');
+select is(array(select distinct pg_temp.wrong('bob@example.com', 'old') from generate_series(1, 100) order by 1), array['repeated', 'verify'], 'the same wrong password a hundred times');
 select is(pg_temp.count('bob@example.com'), 1::real, 'counts once');
 select pg_temp.wrong('bob@example.com', 'other ' || i) = '' from generate_series(1, 9) i;
 update auth.login_throttles t set failures = 0;
-select is(pg_temp.wrong('bob@example.com', 'other 9'), 'denied', 'ten are remembered');
+select is(pg_temp.wrong('bob@example.com', 'other 9'), 'repeated', 'ten are remembered');
 select is(pg_temp.wrong('bob@example.com', 'other 10'), 'verify', 'the eleventh is new');
 select is(pg_temp.wrong('bob@example.com', 'old'), 'verify', 'and the first is forgotten');
 select pg_temp.clear();
@@ -233,7 +233,7 @@ select is((select t.failures from auth.login_throttles t where t.network = '::/0
 -- Nobody and somebody get the same answers.
 create function pg_temp.answers(p_login text) returns text[]
 language sql as $$ select array(select pg_temp.wrong(p_login, (array['a', 'b', 'a', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'a', 'l'])[i]) from generate_series(1, 14) i) $$;
-select is(pg_temp.answers('carol'), array['verify', 'verify', 'denied', 'verify', 'verify', 'verify', 'verify', 'verify', 'verify', 'verify', 'verify', 'throttled 60', 'denied', 'throttled 60'], 'the answers to somebody who is no staff');
+select is(pg_temp.answers('carol'), array['verify', 'verify', 'repeated', 'verify', 'verify', 'verify', 'verify', 'verify', 'verify', 'verify', 'verify', 'throttled 60', 'repeated', 'throttled 60'], 'the answers to somebody who is no staff');
 select is(pg_temp.answers(n), pg_temp.answers('x' || i || '@example.com'), n || ' like nobody')
   from unnest(array['alice@example.com', 'gone@example.com', 'nohash@example.com', 'friends@example.com', 'svc-app', 'nowhere', 'nobox']) with ordinality n (n, i);
 
