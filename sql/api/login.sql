@@ -171,14 +171,17 @@ language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   login record := auth.find_login(p_login);
-  app auth.app_passwords;
+  app record;
   stored text;
   name_hash bytea;
   client_network cidr;
   wrong_mac bytea;
 begin
   if p_app_password_id is not null then
-    select ap.* into app from auth.app_passwords ap where ap.id = p_app_password_id;
+    select ap.id, ap.user_id, ap.secret_hash, ap.services, ap.networks, ap.expires_at, ap.revoked_at, ap.last_used_at
+      into app
+      from auth.app_passwords ap
+     where ap.id = p_app_password_id;
     reason := case
       when app.id is null                                          then 'unknown app password'
       when app.secret_hash is distinct from p_app_password_sha256  then 'wrong app password'

@@ -82,21 +82,28 @@ language plpgsql stable parallel safe
 as $$
 declare
   asked record;
-  wanted text;
+  folded text := case when octet_length(p_address) <= 1024 then lower(p_address collate "C") end;
+  wanted text := split_part(folded, '@', 1);
   separators text;
 begin
-  asked := auth.parse_address(p_address);
-  if asked.domain is null then
-    return;
-  end if;
-  wanted := asked.local_part;
-
-  -- Most addresses are aliases of a domain in A-labels.
+  -- Most addresses are aliases of a domain in A-labels. What is stored is an
+  -- address, and so is what equals it.
   select d.id, d.name, d.redirect_to, d.subaddress_separators, a.id, a.user_id, a.mailing_list_id, a.blocked
     into domain_id, domain_name, redirect_to, separators, alias_id, user_id, mailing_list_id, blocked
     from auth.domains d
     left join auth.aliases a on a.domain_id = d.id and a.local_part = wanted
-   where d.name = asked.domain;
+   where d.name = substr(folded, length(wanted) + 2);
+  if alias_id is not null then
+    return;
+  end if;
+
+  asked := auth.parse_address(p_address);
+  if asked.domain is null then
+    domain_id := null;
+    domain_name := null;
+    redirect_to := null;
+    return;
+  end if;
   if domain_id is null then
     select d.id, d.name, d.redirect_to, d.subaddress_separators, a.id, a.user_id, a.mailing_list_id, a.blocked
       into domain_id, domain_name, redirect_to, separators, alias_id, user_id, mailing_list_id, blocked
