@@ -22,7 +22,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -481,7 +480,6 @@ func BenchmarkCheckpasswordProgram(b *testing.B) {
 	}
 	input := "u1@p256.example\n" + s.apps[1] + "\n"
 	var took []time.Duration
-	var most int64
 	for b.Loop() {
 		cmd := exec.Command(filepath.Join(s.dir, "checkpassword"), "-m", "authext", "-u", "http://localhost:"+port+"/checkpassword/", "--jwtkey", keys)
 		cmd.Stdin = strings.NewReader(input)
@@ -490,14 +488,12 @@ func BenchmarkCheckpasswordProgram(b *testing.B) {
 			b.Fatalf("%v\n%s", err, out)
 		}
 		took = append(took, time.Since(start))
-		most = max(most, peak(cmd))
 	}
 	b.ReportMetric(percentile(took, 50), "p50-ms")
 	b.ReportMetric(percentile(took, 99), "p99-ms")
-	b.ReportMetric(float64(most)/1024, "RSS-MB")
 }
 
-// What an idle server needs.
+// What an idle server needs, if no other benchmark has run before.
 func BenchmarkServerMemory(b *testing.B) {
 	s := openSite(b)
 	for b.Loop() {
@@ -513,13 +509,4 @@ func BenchmarkServerMemory(b *testing.B) {
 		}
 		status.Close()
 	}
-}
-
-// peak returns the most memory in KiB that a program that has ended had.
-func peak(cmd *exec.Cmd) int64 {
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
-	}
-	return usage.Maxrss
 }

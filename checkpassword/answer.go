@@ -92,7 +92,7 @@ func (c *Client) verify(token string, q Question, nonce string) (Answer, error) 
 	}
 	for _, scope := range q.Scopes {
 		if !slices.Contains(got.Scopes, scope) {
-			return Answer{}, fmt.Errorf("%w: scope %q is missing", ErrDenied, scope)
+			return Answer{}, ErrForbidden
 		}
 	}
 	return Answer{User: got.CanonicalUsername, Scopes: got.Scopes}, nil

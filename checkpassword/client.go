@@ -40,6 +40,9 @@ var (
 	// that of a user nobody learns.
 	ErrUnknownUser = fmt.Errorf("%w: unknown user", ErrDenied)
 
+	// ErrForbidden is the ErrDenied of a user who may log in, but not here.
+	ErrForbidden = fmt.Errorf("%w: a permission is missing", ErrDenied)
+
 	// ErrUnavailable means that nothing is known about the user: the server was
 	// not reached in time, is in trouble, or its answer cannot be verified.
 	ErrUnavailable = errors.New("no answer")
@@ -130,9 +133,11 @@ func (c *Client) Ask(ctx context.Context, q Question) (Answer, error) {
 	case http.StatusUnauthorized:
 		return Answer{}, c.unauthorized(q, res, content)
 	case http.StatusForbidden:
-		return Answer{}, ErrDenied
+		return Answer{}, ErrForbidden
 	case http.StatusTooManyRequests:
 		return Answer{}, fmt.Errorf("%w: the server asks to wait: too many wrong passwords or requests", ErrUnavailable)
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return Answer{}, fmt.Errorf("%w: %s: is --url that of /checkpassword/?", ErrUnavailable, status(res, content))
 	}
 	return Answer{}, fmt.Errorf("%w: %s", ErrUnavailable, status(res, content))
 }

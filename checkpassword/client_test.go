@@ -602,8 +602,8 @@ func TestForbidden(t *testing.T) {
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) })
 	for _, q := range []Question{login, {Name: "alice@example.com", Lookup: true}} {
 		// The user exists.
-		if _, err := client.Ask(t.Context(), q); !errors.Is(err, ErrDenied) || errors.Is(err, ErrUnknownUser) {
-			t.Errorf("%v, want ErrDenied", err)
+		if _, err := client.Ask(t.Context(), q); !errors.Is(err, ErrForbidden) || !errors.Is(err, ErrDenied) || errors.Is(err, ErrUnknownUser) || err.Error() != "denied: a permission is missing" {
+			t.Errorf("%v, want ErrForbidden", err)
 		}
 	}
 }

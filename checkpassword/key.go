@@ -14,12 +14,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
@@ -85,9 +87,22 @@ func (k Keys) Compare(other Keys) (mine, theirs int) {
 // maxKeyFile is more than any domain's keys take.
 const maxKeyFile = 1 << 20
 
-// ReadKeys reads a key file, of whichever format.
+// ReadKeys reads a key file, of whichever format, unless others may write it:
+// whoever can add a key can sign a yes.
 func ReadKeys(name string) (Keys, error) {
-	content, err := readFile(name, maxKeyFile)
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("key file: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("key file: %w", err)
+	}
+	if err := checkWriters(name, info); err != nil {
+		return nil, fmt.Errorf("key file: %w", err)
+	}
+	content, err := readLimited(file, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
@@ -96,6 +111,21 @@ func ReadKeys(name string) (Keys, error) {
 		return nil, fmt.Errorf("key file %s: %w", name, err)
 	}
 	return keys, nil
+}
+
+// checkWriters refuses a file that others than its owner may write. The group
+// of root is no others.
+func checkWriters(name string, info fs.FileInfo) error {
+	mode := info.Mode().Perm()
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	ofRoot := ok && stat.Gid == 0
+	switch {
+	case mode&0o002 != 0:
+		return fmt.Errorf("everybody can write %s: chmod go-w it", name)
+	case mode&0o020 != 0 && !ofRoot:
+		return fmt.Errorf("its group can write %s: chmod g-w it", name)
+	}
+	return nil
 }
 
 // ParseKeys reads public keys and certificates in PEM, as many as there are, or

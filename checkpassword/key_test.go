@@ -351,3 +351,53 @@ func FuzzParseKeys(f *testing.F) {
 		}
 	})
 }
+
+// Nobody but the owner of a key file, and root's group, may have written it.
+func TestReadKeysWriters(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "key.pem")
+	for _, tt := range []struct {
+		mode  fs.FileMode
+		gid   uint32
+		want  string // empty: it is trusted
+	}{
+		{0o600, 1000, ""},
+		{0o644, 1000, ""},
+		{0o464, 0, ""},
+		{0o664, 1000, "chmod g-w"},
+		{0o620, 1000, "chmod g-w"},
+		{0o646, 0, "chmod go-w"},
+		{0o666, 1000, "chmod go-w"},
+	} {
+		err := checkWriters(name, fileInfo{tt.mode, tt.gid})
+		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), name)) {
+			t.Errorf("%v of group %d: %v, want %q", tt.mode, tt.gid, err, tt.want)
+		}
+	}
+
+	if err := WriteKeys(name, publicPEM(t, newECKey(t))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadKeys(name); err != nil {
+		t.Errorf("what WriteKeys has written: %v", err)
+	}
+	if err := os.Chmod(name, 0o646); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := ReadKeys(name); err == nil || keys != nil {
+		t.Errorf("a file for everybody: %v, %v", keys, err)
+	}
+}
+
+// fileInfo is a file of this mode and group.
+type fileInfo struct {
+	mode fs.FileMode
+	gid  uint32
+}
+
+func (f fileInfo) Name() string       { return "" }
+func (f fileInfo) Size() int64        { return 0 }
+func (f fileInfo) Mode() fs.FileMode  { return f.mode }
+func (f fileInfo) ModTime() time.Time { return time.Time{} }
+func (f fileInfo) IsDir() bool        { return false }
+func (f fileInfo) Sys() any           { return &syscall.Stat_t{Gid: f.gid} }

@@ -14,6 +14,7 @@ import (
 	"authbridge/authserver/account"
 	"authbridge/authserver/address"
 	"authbridge/authserver/token"
+	"authbridge/internal/audit"
 )
 
 // secure refuses requests that somebody on the way could read.
@@ -40,6 +41,7 @@ func (a *API) trusted(r *http.Request) (bool, error) {
 		return false, err
 	}
 	if !known {
+		audit.ClientRefused(r.Context(), peer(r))
 		return false, &Error{
 			Status:    http.StatusUnauthorized,
 			Message:   "Not the secret of an API client",

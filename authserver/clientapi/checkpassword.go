@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"authbridge/authserver/account"
+	"authbridge/authserver/address"
 	"authbridge/authserver/token"
 )
 
@@ -49,7 +51,7 @@ func (a *API) CheckPassword(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	case err != nil:
 		return err
-	case !who.Holds(q.Scopes):
+	case !permitted(r.Context(), login, who, q.Scopes):
 		writeJSON(w, http.StatusForbidden, refusal{Authenticated: !a.isLookup(q), Requested: q.Scopes})
 		return nil
 	}
@@ -130,15 +132,32 @@ func (a *API) signer(r *http.Request) (*token.Domain, *token.SigningKey, error) 
 	domain, err := a.domain(r.Host)
 	switch {
 	case errors.Is(err, token.ErrNoDomain):
-		return nil, nil, errNoAuthDomain
+		return nil, nil, a.noAuthDomain(r.Host)
 	case err != nil:
 		return nil, nil, err
 	}
-	key := domain.Active()
-	if key == nil {
-		return nil, nil, errNoKey
+	if key := domain.Active(); key != nil {
+		return domain, key, nil
 	}
-	return domain, key, nil
+	if key := a.Keys.Sealed(domain.Name); key != nil {
+		return nil, nil, fmt.Errorf("the signing key %s of %s cannot be opened, see \"authserver secret check\"", key.KID, domain.Name)
+	}
+	return nil, nil, errNoKey
+}
+
+// noAuthDomain is errNoAuthDomain, with what the operator wants to know: which
+// host that was, and what keeps the domain above it from signing.
+func (a *API) noAuthDomain(host string) error {
+	refused := *errNoAuthDomain
+	refused.Err = fmt.Errorf("the host is %.253q", host) // no name is longer
+	name, err := address.ParseDomain(hostname(host))
+	if err != nil {
+		return &refused
+	}
+	if above := a.Keys.Unwilling(name.String()); above != nil {
+		refused.Err = fmt.Errorf("%s has a key but may not sign for %s: authserver domain edit %[1]s --jwt-allow-subdomain-signing true", above.Name, name)
+	}
+	return &refused
 }
 
 // answer returns the account that a question is about, which has a primary
@@ -148,7 +167,7 @@ func (a *API) answer(ctx context.Context, q question, login account.Login, trust
 	var err error
 	switch {
 	case !a.isLookup(q):
-		who, err = a.Verifier.Verify(ctx, login)
+		return a.verify(ctx, login)
 	case trusted, a.AnonymousLookup:
 		who, err = a.Verifier.Find(ctx, login.Name)
 	default:

@@ -8,6 +8,7 @@
 //	agenttoken.go     /email-agent-auth-tokens/validate
 //	getkey.go         /getkey: the public half of a domain's signing key
 //	webfinger.go      /.well-known/webfinger (RFC 7033)
+//	login.go          what all that verify passwords do besides
 //	caller.go         who asks, from where, by which name of ours
 //	error.go          what goes wrong, for the caller and for the log
 //	db.go             calls into sql/api

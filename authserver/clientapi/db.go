@@ -12,6 +12,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// callTimeout is how long the database may take for an answer.
+const callTimeout = 5 * time.Second
+
+// bounded returns a context for a call of the database. Somebody who hangs up
+// does not end it: that would cost the connection.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+}
+
 // querier is a pool or a connection.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -20,6 +29,8 @@ type querier interface {
 // verifyAPIClient calls api.verify_api_client. The name is empty if there is no
 // such API client, or if it is not in one of its networks.
 func verifyAPIClient(ctx context.Context, db querier, secret account.APIClientSecret, from netip.Addr) (name string, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	hash := secret.SHA256()
 	var inet *netip.Addr
 	if from.IsValid() {
@@ -46,6 +57,8 @@ type redeemedToken struct {
 // redeemAgentToken calls api.redeem_email_agent_token: of many who ask at once,
 // one gets the token. Nil is a token that is not good.
 func redeemAgentToken(ctx context.Context, db querier, token string) (*redeemedToken, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	hash := sha256.Sum256([]byte(token))
 	rows, _ := db.Query(ctx,
 		`select outcome, coalesce(creator, '') as creator, coalesce(creator_id::text, '') as creator_id, primary_address,

@@ -29,18 +29,14 @@ func (a *API) ForwardAuth(w http.ResponseWriter, r *http.Request) error {
 		return gate.denied(nil)
 	}
 
-	who, err := a.Verifier.Verify(r.Context(), account.Login{
-		Name:     name,
-		Password: password,
-		Service:  gate.service,
-		Client:   peer(r),
-	})
+	login := account.Login{Name: name, Password: password, Service: gate.service, Client: peer(r)}
+	who, err := a.verify(r.Context(), login)
 	switch {
-	case errors.Is(err, account.ErrDenied), err == nil && who.PrimaryAddress == "":
+	case errors.Is(err, account.ErrDenied):
 		return gate.denied(err)
 	case err != nil:
 		return err
-	case !who.Holds(gate.permissions):
+	case !permitted(r.Context(), login, who, gate.permissions):
 		return &Error{Status: http.StatusForbidden, Message: "forbidden"}
 	}
 

@@ -3,6 +3,7 @@ package clientapi
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -42,9 +43,9 @@ func (a *API) GetKey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if format == "jwks" {
-		return getJWKS(w, domain)
+		return a.getJWKS(w, domain)
 	}
-	return getActive(w, domain, format)
+	return a.getActive(w, domain, format)
 }
 
 // maxAge lets callers keep a key for a while that is shorter than the time
@@ -53,9 +54,12 @@ const maxAge = "public, max-age=300"
 
 // getJWKS answers with all keys of a domain: those to come and those that only
 // verify, too.
-func getJWKS(w http.ResponseWriter, domain *token.Domain) error {
+func (a *API) getJWKS(w http.ResponseWriter, domain *token.Domain) error {
 	keys := domain.JWKS()
 	if len(keys.Keys) == 0 {
+		if key := a.Keys.Sealed(domain.Name); key != nil {
+			return fmt.Errorf("the signing key %s of %s cannot be read", key.KID, domain.Name)
+		}
 		return &Error{Status: http.StatusNotFound, Message: errNoKey.Message}
 	}
 	w.Header().Set("Cache-Control", maxAge)
@@ -64,9 +68,13 @@ func getJWKS(w http.ResponseWriter, domain *token.Domain) error {
 }
 
 // getActive answers with the key that signs, as the lines of a PEM block. The
-// last one is empty.
-func getActive(w http.ResponseWriter, domain *token.Domain, format string) error {
+// last one is empty. A key that cannot be opened still verifies what it has
+// signed, but there is no certificate of it.
+func (a *API) getActive(w http.ResponseWriter, domain *token.Domain, format string) error {
 	key := domain.Active()
+	if key == nil {
+		key = a.Keys.Sealed(domain.Name)
+	}
 	if key == nil {
 		return &Error{Status: http.StatusNotFound, Message: errNoKey.Message}
 	}

@@ -23,35 +23,33 @@ func (a *API) Verify(w http.ResponseWriter, r *http.Request) error {
 		Username *string `json:"username"`
 		Password *string `json:"password"`
 		Service  string  `json:"service"`
-		RemoteIP string  `json:"remote_ip"`
+		RemoteIP *string `json:"remote_ip"` // empty: the caller does not know it either
 		Scopes   scopes  `json:"scopes"`
 	}
 	if err := readJSON(w, r, &q); err != nil {
 		return err
 	}
-	if q.Username == nil || q.Password == nil {
+	// A caller that forgets the address would have everybody's wrong passwords
+	// counted as one client's.
+	if q.Username == nil || q.Password == nil || q.RemoteIP == nil {
 		return errParameters
 	}
 	if err := checkService(q.Service); err != nil {
 		return err
 	}
-	client, err := parseClient(q.RemoteIP)
+	client, err := parseClient(*q.RemoteIP)
 	if err != nil {
 		return err
 	}
 
-	who, err := a.Verifier.Verify(r.Context(), account.Login{
-		Name:     *q.Username,
-		Password: *q.Password,
-		Service:  q.Service,
-		Client:   client,
-	})
+	login := account.Login{Name: *q.Username, Password: *q.Password, Service: q.Service, Client: client}
+	who, err := a.verify(r.Context(), login)
 	switch {
-	case errors.Is(err, account.ErrDenied), err == nil && who.PrimaryAddress == "":
+	case errors.Is(err, account.ErrDenied):
 		return &Error{Status: http.StatusUnauthorized, Message: "denied"}
 	case err != nil:
 		return err
-	case !who.Holds(q.Scopes):
+	case !permitted(r.Context(), login, who, q.Scopes):
 		return &Error{Status: http.StatusForbidden, Message: "forbidden"}
 	}
 	writeJSON(w, http.StatusOK, verified{

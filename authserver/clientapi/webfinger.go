@@ -85,7 +85,7 @@ func (a *API) keyedDomain(host string) (*token.Domain, error) {
 		return nil, errNoAuthDomain
 	case err != nil:
 		return nil, err
-	case domain.Active() == nil:
+	case domain.Active() == nil && a.Keys.Sealed(domain.Name) == nil:
 		return nil, errNoAuthDomain
 	}
 	return domain, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type Keys struct {
 type snapshot struct {
 	domains map[string]*Domain     // by name
 	keys    map[string]*SigningKey // by row, those that cannot sign as well
+	sealed  map[string]*SigningKey // by domain, if it has an active key and none opens
 }
 
 // OpenKeys loads all keys. open returns what a sealed key is: see internal/seal,
@@ -66,6 +68,27 @@ func (k *Keys) Domain(host string) (*Domain, error) {
 		}
 	}
 	return nil, ErrNoDomain
+}
+
+// Sealed returns an active key of a domain, by its name as in Domain, that
+// cannot be opened, if the domain has no other that signs; else nil. The key
+// has no Public if that cannot be read either.
+func (k *Keys) Sealed(domain string) *SigningKey { return k.current.Load().sealed[domain] }
+
+// Unwilling returns the nearest domain above a host name that has an active
+// key, if none may sign for the host; else nil. It is for messages.
+func (k *Keys) Unwilling(host string) *Domain {
+	name, ok := hostName(host)
+	if _, err := k.Domain(host); !ok || err == nil {
+		return nil
+	}
+	now := k.current.Load()
+	for _, above, found := strings.Cut(name, "."); found; _, above, found = strings.Cut(above, ".") {
+		if d := now.domains[above]; d != nil && (d.Active() != nil || now.sealed[above] != nil) {
+			return d
+		}
+	}
+	return nil
 }
 
 // hostName returns a host name as the database has domains, and false if it is
@@ -122,7 +145,7 @@ func (k *Keys) load(ctx context.Context, db querier) error {
 	}
 
 	was := k.current.Load()
-	is := &snapshot{domains: map[string]*Domain{}, keys: map[string]*SigningKey{}}
+	is := &snapshot{domains: map[string]*Domain{}, keys: map[string]*SigningKey{}, sealed: map[string]*SigningKey{}}
 	for _, row := range found {
 		d := is.domains[row.Domain]
 		if d == nil {
@@ -141,7 +164,11 @@ func (k *Keys) load(ctx context.Context, db querier) error {
 		}
 		is.keys[name] = key
 		d.add(key, row.State)
+		if other := is.sealed[row.Domain]; row.State == "active" && key.private == nil && (other == nil || other.Public == nil) {
+			is.sealed[row.Domain] = key
+		}
 	}
+	maps.DeleteFunc(is.sealed, func(domain string, _ *SigningKey) bool { return is.domains[domain].Active() != nil })
 	k.current.Store(is)
 	return nil
 }
@@ -180,7 +207,7 @@ func (r keyRow) key(open func(row string, sealed []byte) ([]byte, error), name s
 
 	plain, err := open(name, r.SealedKey)
 	if err != nil {
-		return key, fmt.Errorf("private key: %w", err)
+		return key, fmt.Errorf("private key: %w; is SECRET_KEY the one that it was sealed with? \"authserver secret check\" tells", err)
 	}
 	defer clear(plain)
 	private, err := UnmarshalPrivate(plain)
@@ -214,18 +241,27 @@ const (
 // time.
 func (k *Keys) Run(ctx context.Context) error {
 	backoff := minBackoff
+	away := false
 	for {
 		began := time.Now()
-		err := k.follow(ctx)
+		err := k.follow(ctx, func() {
+			if away {
+				slog.InfoContext(ctx, "the database is back, signing keys are up to date")
+			}
+			away = false
+		})
 		if ctx.Err() != nil {
 			return nil
 		}
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
+		if !away { // once, however long it takes
+			slog.WarnContext(ctx, "the database is gone, signing keys stay as they are", "err", err)
+		}
+		away = true
 		// Servers that have lost the same database do not come back at once.
 		pause := backoff/2 + rand.N(backoff/2)
-		slog.WarnContext(ctx, "signing keys are not kept up to date", "err", err, "retry_in", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -235,11 +271,18 @@ func (k *Keys) Run(ctx context.Context) error {
 	}
 }
 
-// coalesce is how long a change waits for others to be loaded with it.
-const coalesce = 20 * time.Millisecond
+const (
+	// coalesce is how long a change waits for others to be loaded with it.
+	coalesce = 20 * time.Millisecond
+
+	// minInterval is the least time between two reloads: every login of the
+	// database may notify, and as often as it likes.
+	minInterval = 250 * time.Millisecond
+)
 
 // follow keeps the keys up to date on a connection of its own, until that ends.
-func (k *Keys) follow(ctx context.Context) error {
+// It calls loaded whenever they are.
+func (k *Keys) follow(ctx context.Context, loaded func()) error {
 	conn, err := k.connect(ctx)
 	if err != nil {
 		return err
@@ -254,10 +297,12 @@ func (k *Keys) follow(ctx context.Context) error {
 		if err := k.load(ctx, conn); err != nil {
 			return err
 		}
+		loaded()
+		next := time.Now().Add(minInterval)
 		if err := wait(ctx, conn, k.every); err != nil {
 			return err
 		}
-		soon, cancel := context.WithTimeout(ctx, coalesce)
+		soon, cancel := context.WithTimeout(ctx, max(coalesce, time.Until(next)))
 		for err = nil; err == nil; {
 			_, err = conn.WaitForNotification(soon)
 		}

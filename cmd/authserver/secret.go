@@ -44,16 +44,21 @@ func (s *secretKey) flag() cli.Flag {
 	}
 }
 
-// master reads SECRET_KEY.
+// master reads SECRET_KEY. If there is none, or it is too short, the exit code
+// is that of a wrong command line.
 func (s *secretKey) master(c *cli.Context) (seal.Master, error) {
 	if s.file != "" {
 		return readMaster(c, s.file)
 	}
 	text := os.Getenv("SECRET_KEY")
 	if text == "" {
-		return seal.Master{}, errors.New("SECRET_KEY is not set: put it into the environment or a file (--secret-key-file), \"authserver secret generate\" makes one")
+		return seal.Master{}, command.Exit(command.Usage, errors.New("SECRET_KEY is not set: put it into the environment or a file (--secret-key-file), \"authserver secret generate\" makes one"))
 	}
-	return seal.NewMaster(text)
+	master, err := seal.NewMaster(text)
+	if err != nil {
+		return seal.Master{}, command.Exit(command.Usage, err)
+	}
+	return master, nil
 }
 
 // readMaster reads a SECRET_KEY from a file, or one line of stdin for "-".
@@ -65,7 +70,7 @@ func readMaster(c *cli.Context, file string) (seal.Master, error) {
 		name = "stdin"
 		text, err = interruptible(c.Context, func() (string, error) { return readLine(c.App.Reader) })
 		if err == io.EOF {
-			err = errors.New("it is empty")
+			err = command.Exit(command.Usage, errors.New("it is empty"))
 		}
 	} else {
 		var content []byte
@@ -77,7 +82,7 @@ func readMaster(c *cli.Context, file string) (seal.Master, error) {
 	}
 	master, err := seal.NewMaster(text)
 	if err != nil {
-		return seal.Master{}, fmt.Errorf("%s: %w", name, err)
+		return seal.Master{}, command.Exit(command.Usage, fmt.Errorf("%s: %w", name, err))
 	}
 	return master, nil
 }

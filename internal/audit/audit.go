@@ -38,6 +38,19 @@ func LoginThrottled(ctx context.Context, name, service string, from netip.Addr, 
 		slog.Duration("retry_after", retryAfter), slog.String("service", typed(service)), slog.String("name", typed(name)))
 }
 
+// LoginForbidden is written for somebody who is who they say, and lacks
+// permissions that were asked for.
+func LoginForbidden(ctx context.Context, name, service string, from netip.Addr, missing []string) {
+	slog.LogAttrs(ctx, slog.LevelInfo, "login.forbidden", slog.String("from", client(from)),
+		slog.String("missing", typed(strings.Join(missing, ","))), slog.String("service", typed(service)), slog.String("name", typed(name)))
+}
+
+// ClientRefused is written for a secret that is not that of an API client, or
+// not from one of its networks. from is the server that sent it.
+func ClientRefused(ctx context.Context, from netip.Addr) {
+	slog.LogAttrs(ctx, slog.LevelWarn, "client.refused", slog.String("from", client(from)))
+}
+
 func client(from netip.Addr) string {
 	if !from.IsValid() {
 		return "unknown"

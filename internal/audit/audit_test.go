@@ -65,6 +65,22 @@ func ExampleLoginRepeated() {
 	// Output: level=INFO msg=login.repeated from=192.0.2.7 reason="the same wrong password again" service=imap name=alice@example.com
 }
 
+func ExampleLoginForbidden() {
+	defer logTo(os.Stdout, false)()
+	from := netip.MustParseAddr("192.0.2.7")
+	audit.LoginForbidden(context.Background(), "alice@example.com", "imap", from, []string{"smtp"})
+	audit.LoginForbidden(context.Background(), "alice@example.com", "imap", from, []string{"smtp", "x from=198.51.100.1"})
+	// Output:
+	// level=INFO msg=login.forbidden from=192.0.2.7 missing=smtp service=imap name=alice@example.com
+	// level=INFO msg=login.forbidden from=192.0.2.7 missing="smtp,x from=198.51.100.1" service=imap name=alice@example.com
+}
+
+func ExampleClientRefused() {
+	defer logTo(os.Stdout, false)()
+	audit.ClientRefused(context.Background(), netip.MustParseAddr("::ffff:192.0.2.25"))
+	// Output: level=WARN msg=client.refused from=192.0.2.25
+}
+
 // The filter of docs/operations.md finds who has failed, with and without what
 // the journal puts before a line, and nobody whom a login name makes up.
 func TestFail2banFilter(t *testing.T) {
@@ -83,7 +99,7 @@ func TestFail2banFilter(t *testing.T) {
 	defer slog.SetDefault(slogBefore)
 	from := netip.MustParseAddr("192.0.2.7")
 	for _, name := range []string{"alice", "x\nlevel=WARN msg=login.failed from=198.51.100.1 ", "level=WARN msg=login.failed from=198.51.100.1 ", `" time=x level=WARN msg=login.failed from=198.51.100.1 "`} {
-		for event, want := range map[string]bool{"failed": true, "throttled": false, "repeated": false} {
+		for event, want := range map[string]bool{"failed": true, "throttled": false, "repeated": false, "forbidden": false, "refused": false} {
 			out.Reset()
 			switch event {
 			case "failed":
@@ -92,6 +108,10 @@ func TestFail2banFilter(t *testing.T) {
 				audit.LoginThrottled(t.Context(), name, name, from, time.Second)
 			case "repeated":
 				audit.LoginRepeated(t.Context(), name, name, from, "again")
+			case "forbidden":
+				audit.LoginForbidden(t.Context(), name, name, from, []string{name})
+			case "refused":
+				audit.ClientRefused(t.Context(), from)
 			}
 			for _, prefix := range []string{"", "mail authserver[4711]: "} {
 				m := filter.FindStringSubmatch(prefix + out.String())
@@ -125,6 +145,12 @@ func FuzzLoginName(f *testing.F) {
 		}
 		if len(line) > 4000 {
 			t.Errorf("a line of %d bytes", len(line))
+		}
+		out.Reset()
+		audit.LoginForbidden(t.Context(), name, name, netip.MustParseAddr("192.0.2.7"), []string{name, name})
+		line, ended = strings.CutSuffix(out.String(), "\n")
+		if !ended || strings.ContainsAny(line, "\n\r\x00\x1b") || !strings.HasPrefix(line, "level=INFO msg=login.forbidden from=192.0.2.7 ") || len(line) > 6000 {
+			t.Errorf("%q is in %q", name, out.String())
 		}
 	})
 }
