@@ -239,8 +239,12 @@ func TestSignedButNotYes(t *testing.T) {
 			change(c)
 			return signers()["ES256"].sign(t, c)
 		}))
-		if _, err := client.Ask(t.Context(), question); !errors.Is(err, ErrDenied) {
+		_, err := client.Ask(t.Context(), question)
+		if !errors.Is(err, ErrDenied) {
 			t.Errorf("%s: %v, want ErrDenied", name, err)
+		}
+		if lacks := strings.Contains(name, "scope"); lacks != errors.Is(err, ErrForbidden) {
+			t.Errorf("%s: %v; is a permission missing: %v", name, err, lacks)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"math/big"
 	"net/http"
@@ -20,7 +21,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -357,9 +360,9 @@ func TestReadKeysWriters(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "key.pem")
 	for _, tt := range []struct {
-		mode  fs.FileMode
-		gid   uint32
-		want  string // empty: it is trusted
+		mode fs.FileMode
+		gid  uint32
+		want string // empty: it is trusted
 	}{
 		{0o600, 1000, ""},
 		{0o644, 1000, ""},
@@ -375,7 +378,8 @@ func TestReadKeysWriters(t *testing.T) {
 		}
 	}
 
-	if err := WriteKeys(name, publicPEM(t, newECKey(t))); err != nil {
+	_, text := encode(t, signers()["ES256"].key.Public())
+	if err := WriteKeys(name, text); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ReadKeys(name); err != nil {

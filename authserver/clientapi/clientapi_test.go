@@ -234,7 +234,7 @@ func TestSecureOnly(t *testing.T) {
 		request("GET", "/getkey", "", ""),
 		postJSON("/email-agent-auth-tokens/validate", fields{"token": "x"}),
 		request("GET", "/.well-known/webfinger?resource=acct:alice@example.com", "", ""),
-		withBearer(postJSON("/verify", fields{"username": "alice@example.com", "password": password, "service": "imap"}), h.secret),
+		withBearer(postJSON("/verify", fields{"username": "alice@example.com", "password": password, "service": "imap", "remote_ip": "192.0.2.9"}), h.secret),
 		withBearer(postJSON("/dovecot/auth-policy?command=allow", fields{"login": "alice@example.com"}), h.secret),
 		withBasic(request("GET", "/forward-auth", "", ""), "alice@example.com", password),
 	} {
@@ -258,7 +258,7 @@ func TestDatabaseAway(t *testing.T) {
 		withBearer(postJSON("/checkpassword", fields{"username": "alice@example.com"}), h.secret),
 		withCertificate(postJSON("/checkpassword", fields{"username": "alice@example.com"})),
 		postJSON("/email-agent-auth-tokens/validate", fields{"token": "x"}),
-		withBearer(postJSON("/verify", fields{"username": "alice@example.com", "password": password, "service": "imap"}), h.secret),
+		withBearer(postJSON("/verify", fields{"username": "alice@example.com", "password": password, "service": "imap", "remote_ip": "192.0.2.9"}), h.secret),
 		withCertificate(postJSON("/dovecot/auth-policy?command=allow", fields{"login": "alice@example.com"})),
 		withCertificate(postJSON("/dovecot/auth-policy?command=report", fields{"login": "alice@example.com", "success": false})),
 		withBasic(request("GET", "/forward-auth", "", ""), "alice@example.com", password),
@@ -326,8 +326,8 @@ func TestLogHasNoSecrets(t *testing.T) {
 		basic("alice@example.com", password), basic("alice@example.com", wrong), basic("nobody@example.com", h.app.Text()), basic("x", ""),
 	} {
 		for _, body := range []string{
-			`{"username": "alice@example.com", "login": "alice@example.com", "service": "imap", "password": "` + password + `", "token": "` + agentToken + `", "success": true}`,
-			`{"username": "alice@example.com", "login": "alice@example.com", "service": "imap", "password": "` + wrong + `", "pwhash": "` + wrong + `", "success": false}`,
+			`{"username": "alice@example.com", "login": "alice@example.com", "service": "imap", "remote_ip": "192.0.2.9", "password": "` + password + `", "token": "` + agentToken + `", "success": true}`,
+			`{"username": "alice@example.com", "login": "alice@example.com", "service": "imap", "remote_ip": "192.0.2.9", "password": "` + wrong + `", "pwhash": "` + wrong + `", "success": false}`,
 			`{"username": "alice@example.com", "service": "` + strings.Repeat("x", 65) + `", "password": "` + wrong + `", "remote_ip": "` + wrong + `"}`,
 			`{"username": "alice@example.com", "password": ["` + wrong + `"], "token": ["` + agentToken + `"], "pwhash": ["` + wrong + `"]}`,
 			`{"password": "` + wrong + `", "token": "` + agentToken + `", "pwhash": "` + wrong,
@@ -407,7 +407,7 @@ func TestEnumeration(t *testing.T) {
 			return withBasic(request("POST", "/checkpassword", "", ""), name, password)
 		},
 		"verify": func(name, password string) *http.Request {
-			return withBearer(postJSON("/verify", fields{"username": name, "password": password, "service": "imap"}), h.secret)
+			return withBearer(postJSON("/verify", fields{"username": name, "password": password, "service": "imap", "remote_ip": "192.0.2.9"}), h.secret)
 		},
 		"forward-auth": func(name, password string) *http.Request {
 			return withBasic(request("GET", "/forward-auth?permission=imap", "", ""), name, password)

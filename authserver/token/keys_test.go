@@ -5,8 +5,10 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -541,6 +543,155 @@ func TestRunWithoutDatabase(t *testing.T) {
 	await(t, "what has changed meanwhile", func() bool { return signsWith(keys, "example.com", second.KID) })
 }
 
+// Any login of the database may notify, as often as it likes. Between two
+// reloads there is some time nevertheless, and they do not cease.
+func TestRunUnderManyNotifications(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	keys := h.openKeys(t)
+	was, loaded := keys.current.Load(), 0
+	began := time.Now()
+	run(t, keys)
+	await(t, "three reloads", func() bool {
+		h.exec(t, `notify authserver_domain`)
+		if is := keys.current.Load(); is != was {
+			was = is
+			loaded++
+		}
+		return loaded == 3
+	})
+	if took := time.Since(began); took < 2*minInterval {
+		t.Errorf("three reloads in %v", took)
+	}
+}
+
+// log is what the program logs, for several goroutines.
+type log struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// count returns how often something is in the log.
+func (l *log) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
+// captureLog returns all that is logged until the end of the test. Tests that
+// use it are not parallel.
+func captureLog(t *testing.T) *log {
+	t.Helper()
+	was := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(was) })
+	l := &log{}
+	slog.SetDefault(slog.New(slog.NewTextHandler(l, nil)))
+	return l
+}
+
+// A database that is away is one line in the log, however often it is tried,
+// and one when it is back.
+func TestRunTellsOnce(t *testing.T) {
+	h := newHouse(t)
+	l := captureLog(t)
+	var away atomic.Bool
+	var refused atomic.Int64
+	config := h.Pool.Config()
+	config.BeforeConnect = func(context.Context, *pgx.ConnConfig) error {
+		if away.Load() {
+			refused.Add(1)
+			return errors.New("nobody answers")
+		}
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	super := superuser(t)
+	h.Pool.Reset()
+	h.Pool = pool
+	keys := h.openKeys(t)
+	pool.Reset()
+	run(t, keys)
+	const gone, back = `msg="the database is gone, signing keys stay as they are"`, `msg="the database is back, signing keys are up to date"`
+	for round := range 2 {
+		await(t, "listening", h.listening(t, super))
+		if n := l.count(gone); n != round || l.count(back) != round {
+			t.Errorf("round %d: gone %d times, back %d times", round, n, l.count(back))
+		}
+		refused.Store(0)
+		away.Store(true)
+		h.terminate(t, super)
+		attempts := int64(3 - 2*round) // the pause between them grows
+		await(t, "attempts", func() bool { return refused.Load() >= attempts })
+		if n := l.count(gone); n != round+1 {
+			t.Errorf("round %d: gone %d times", round, n)
+		}
+		away.Store(false)
+		await(t, "back", func() bool { return l.count(back) == round+1 })
+	}
+	if n := l.count("level=WARN"); n != 2 {
+		t.Errorf("%d warnings", n)
+	}
+}
+
+// Whoever reads the log is told what to look at.
+func TestSealedKeyInTheLog(t *testing.T) {
+	h := newHouse(t)
+	stranger := house{h.DB, sealingKey(t, "another secret that is long enough for this")}
+	h.createDomain(t, "example.com", false, stranger.newKey(t, "example.com", P256))
+	l := captureLog(t)
+	h.openKeys(t)
+	for _, want := range []string{"level=ERROR", "example.com", "SECRET_KEY", "authserver secret check"} {
+		if l.count(want) == 0 {
+			t.Errorf("the log has no %q: %s", want, &l.text)
+		}
+	}
+}
+
+func TestUnwilling(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	stranger := house{h.DB, sealingKey(t, "another secret that is long enough for this")}
+	h.createDomain(t, "example.com", false, h.newKey(t, "example.com", P256))
+	h.createDomain(t, "keyless.example.com", false)
+	h.createDomain(t, "sealed.test", false, stranger.newKey(t, "sealed.test", P256))
+	h.createDomain(t, "open.test", true, h.newKey(t, "open.test", P256))
+	keys := h.openKeys(t)
+	for host, want := range map[string]string{
+		"auth.example.com":          "example.com",
+		"A.B.example.com.":          "example.com",
+		"a.keyless.example.com":     "example.com",
+		"auth.sealed.test":          "sealed.test",
+		"example.com":               "",
+		"keyless.example.com":       "",
+		"auth.open.test":            "",
+		"auth.example.net":          "",
+		"notexample.com":            "",
+		"com":                       "",
+		"":                          "",
+		"a..example.com":            "",
+		"auth.example.com:443":      "",
+		strings.Repeat("a.", 1<<20): "",
+	} {
+		got := ""
+		if d := keys.Unwilling(host); d != nil {
+			got = d.Name
+		}
+		if got != want {
+			t.Errorf("%.99q: %q, want %q", host, got, want)
+		}
+	}
+}
+
 // A change that nobody was told about is found by looking now and then.
 func TestRunLooksByItself(t *testing.T) {
 	t.Parallel()
@@ -581,16 +732,31 @@ func TestKeysOfNoUse(t *testing.T) {
 	h.createDomain(t, "garbage.test", false, garbage)
 	h.createDomain(t, "renamed.test", false, renamed)
 	h.createDomain(t, "weak.test", false, weak)
+
+	h.createDomain(t, "keyless.test", false)
+	published := stranger.newKey(t, "published.test", P256)
+	h.createDomain(t, "published.test", false)
+	h.must(t, `api.publish_keys('published.test', $1)`, []sealedKey{published})
+	readable := stranger.newKey(t, "both.test", Ed25519)
+	unreadable := h.newKey(t, "both.test", P256)
+	unreadable.PublicKey = []byte("pub2")
+	h.createDomain(t, "both.test", false, unreadable, readable)
 	keys := h.openKeys(t)
 
-	tests := map[string]struct{ signs, publishes string }{
-		"good.test":    {good.KID, good.KID},
-		"secret.test":  {beside.KID, wrongSecret.KID + " " + beside.KID},
-		"copied.test":  {"", copied.KID},
-		"swapped.test": {"", swapped.KID},
-		"garbage.test": {"", ""},
-		"renamed.test": {"", ""},
-		"weak.test":    {"", ""},
+	tests := map[string]struct{ signs, publishes, sealed string }{
+		"good.test":      {good.KID, good.KID, ""},
+		"secret.test":    {beside.KID, wrongSecret.KID + " " + beside.KID, ""},
+		"copied.test":    {"", copied.KID, copied.KID},
+		"swapped.test":   {"", swapped.KID, swapped.KID},
+		"garbage.test":   {"", "", garbage.KID},
+		"renamed.test":   {"", "", renamed.KID},
+		"weak.test":      {"", "", weak.KID},
+		"keyless.test":   {"", "", ""},
+		"published.test": {"", published.KID, ""}, // it need not sign yet
+		"both.test":      {"", readable.KID, readable.KID},
+	}
+	if keys.Sealed("nobody.test") != nil {
+		t.Error("a domain that is none has a sealed key")
 	}
 	for name, want := range tests {
 		d := keys.mustDomain(t, name)
@@ -602,8 +768,12 @@ func TestKeysOfNoUse(t *testing.T) {
 		for _, key := range d.JWKS().Keys {
 			publishes = append(publishes, key.KeyID)
 		}
-		if signs != want.signs || strings.Join(publishes, " ") != want.publishes {
-			t.Errorf("%s: signs with %q, publishes %q; want %+v", name, signs, publishes, want)
+		sealed := ""
+		if key := keys.Sealed(name); key != nil {
+			sealed = key.KID
+		}
+		if signs != want.signs || strings.Join(publishes, " ") != want.publishes || sealed != want.sealed {
+			t.Errorf("%s: signs with %q, publishes %q, has %q sealed; want %+v", name, signs, publishes, sealed, want)
 		}
 	}
 	if key := keys.mustDomain(t, "secret.test").ActiveAlgorithm(P256); key != nil {

@@ -125,10 +125,8 @@ local function question(user, password, service, remote_ip)
     '"username":' .. quote(user),
     '"password":' .. quote(password),
     '"service":' .. quote(services[service] or service),
+    '"remote_ip":' .. quote(remote_ip or ""),
   }
-  if remote_ip and remote_ip ~= "" then
-    fields[#fields + 1] = '"remote_ip":' .. quote(remote_ip)
-  end
   local permissions = {}
   for i, permission in ipairs(settings.permissions or {}) do
     permissions[i] = quote(permission)
