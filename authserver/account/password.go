@@ -141,6 +141,9 @@ func CheckPassword(password string, p Profile) error {
 	case !utf8.ValidString(password):
 		return fmt.Errorf("%w: it is not UTF-8", ErrNotAllowed)
 	}
+	if _, err := ParseAppPassword(password); err == nil || errors.Is(err, ErrMistyped) {
+		return fmt.Errorf("%w: it has the form of an app password, and would be taken for one", ErrNotAllowed)
+	}
 	return nil
 }
 

@@ -220,6 +220,8 @@ func TestCheckPassword(t *testing.T) {
 		"as long as crypt takes":     {strings.Repeat("x", MaxPassword), Standard, true},
 		"longer than crypt takes":    {strings.Repeat("x", MaxPassword+1), Standard, false},
 		"as long as bcrypt takes":    {strings.Repeat("x", MaxPortable), Portable, true},
+		"an app password":            {"apk3f9x2-7q0wzr4-m8n5t1c-v6b2h9d-e3s7yxj", Standard, false},
+		"one with a typing error":    {"APK3F9X2 7q0wzr4 m8n5t1c v6b2h9d e3s7yxk", Standard, false},
 		"longer than bcrypt takes":   {strings.Repeat("x", MaxPortable+1), Portable, false},
 	}
 	for name, tt := range tests {
