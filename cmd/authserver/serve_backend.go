@@ -98,6 +98,9 @@ func (b *backEnd) open(ctx context.Context) (api *clientapi.API, err error) {
 	if err := pg.WarnIfOwner(ctx, pool); err != nil {
 		return nil, err
 	}
+	if err := pg.WarnIfOperator(ctx, pool, "authserver_web"); err != nil {
+		return nil, err
+	}
 	sealing := b.cfg.master.Derive(seal.JWT)
 	keys, err := token.OpenKeys(ctx, pool, func(row string, sealed []byte) ([]byte, error) { return sealing.Open(sealed, row) })
 	if err != nil {

@@ -33,6 +33,26 @@ func WarnIfOwner(ctx context.Context, db querier) error {
 	return nil
 }
 
+// WarnIfOperator logs a warning if a daemon works as the role of the command
+// line, or could: it may then do all that an operator may, and so may whoever
+// steals it. daemon is the role that it should have.
+func WarnIfOperator(ctx context.Context, db querier, daemon string) error {
+	var login string
+	var operator bool
+	err := db.QueryRow(ctx, `
+		select session_user,
+		       exists (select from pg_catalog.pg_roles r
+		                where r.rolname = 'authserver_admin'
+		                  and pg_catalog.pg_has_role(current_user, r.oid, 'member'))`).Scan(&login, &operator)
+	if err != nil {
+		return fmt.Errorf("roles of the database login: %w", err)
+	}
+	if operator {
+		slog.WarnContext(ctx, "the database login may act as authserver_admin, which is for the command line", "login", login, "use", daemon)
+	}
+	return nil
+}
+
 // WarnIfOtherFunctions logs a warning if the stored functions are not those
 // with this digest: the program was built with others. That works for a while,
 // because functions change compatibly, and is not meant to last.

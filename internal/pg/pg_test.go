@@ -521,6 +521,47 @@ func TestWarnIfOwner(t *testing.T) {
 	}
 }
 
+func TestWarnIfOperator(t *testing.T) {
+	was := slog.Default()
+	defer slog.SetDefault(was)
+	conn, err := configFor(t, cluster.SuperuserURL("postgres")).Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	warns := func(tx pgx.Tx) bool {
+		t.Helper()
+		var warnings bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&warnings, nil)))
+		if err := WarnIfOperator(t.Context(), tx, "authserver_web"); err != nil {
+			t.Error(err)
+		}
+		return strings.Contains(warnings.String(), "use=authserver_web")
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	if warns(tx) {
+		t.Error("a warning where there is no such role")
+	}
+	if _, err := tx.Exec(t.Context(), "create role authserver_admin; create role web; create role twofold in role authserver_admin"); err != nil {
+		t.Fatal(err)
+	}
+	for role, want := range map[string]bool{"authserver_admin": true, "twofold": true, "web": false} {
+		if _, err := tx.Exec(t.Context(), "set local role "+role); err != nil {
+			t.Fatal(err)
+		}
+		if warns(tx) != want {
+			t.Errorf("as %s: a warning is %v", role, want)
+		}
+		if _, err := tx.Exec(t.Context(), "reset role"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCheckVersion(t *testing.T) {
 	const notSetUp = "database is not set up, or not for this login: run authserver db init and authserver migrate"
 	steps := []struct{ sql, want string }{
