@@ -16,6 +16,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	limited  prometheus.Counter
+	logins   *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics of requests, of the Go runtime and process, and of
@@ -29,12 +30,16 @@ func NewMetrics(pool func() *pgxpool.Stat) *Metrics {
 			Help:    "Time to answer a request, by route and class of status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "status"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authserver_logins_total",
+			Help: "Logins that were asked about, by outcome: ok, denied, throttled, busy or error.",
+		}, []string{"outcome"}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authserver_http_rate_limited_total",
 			Help: "Requests refused because their client sent too many.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.limited, poolCollector{pool},
+	m.registry.MustRegister(m.requests, m.limited, m.logins, poolCollector{pool},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -45,6 +50,9 @@ func (m *Metrics) Handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	return mux
 }
+
+// Login counts a login: see account.Verifier.
+func (m *Metrics) Login(outcome string) { m.logins.WithLabelValues(outcome).Inc() }
 
 // observe counts an answer. route is a pattern of the mux, so that there are
 // only so many, whatever is asked for.

@@ -725,11 +725,13 @@ func TestMetrics(t *testing.T) {
 	for _, path := range []string{"/healthz", "/healthz", "/some/secret", "/checkpassword", "/healthz"} {
 		serve(site, httptest.NewRequest("GET", path, nil))
 	}
+	cfg.Metrics.Login("denied")
 	w := serve(cfg.Metrics.Handler(), httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`authserver_http_request_duration_seconds_count{route="/healthz",status="2xx"} 2`,
 		`authserver_http_request_duration_seconds_count{route="none",status="4xx"} 3`,
 		`authserver_http_rate_limited_total 1`,
+		`authserver_logins_total{outcome="denied"} 1`,
 		`authserver_db_connections{state="used"} 0`,
 		`authserver_db_connections_max 20`,
 		`go_goroutines `,

@@ -82,6 +82,10 @@ type Verifier struct {
 	DB      querier
 	Profile Profile // of new hashes
 
+	// Observe, if there is one, is told how each login went: ok, denied,
+	// throttled, busy or error.
+	Observe func(outcome string)
+
 	// MACKey names wrong passwords in the database without telling them. All
 	// servers of an installation have the same.
 	MACKey [32]byte
@@ -99,7 +103,30 @@ type Verifier struct {
 // An account without a mailbox has no PrimaryAddress: a face whose answer
 // needs one denies it.
 func (v *Verifier) Verify(ctx context.Context, login Login) (Account, error) {
-	login = login.normal()
+	who, err := v.verify(ctx, login.normal())
+	if v.Observe != nil {
+		v.Observe(outcomeOf(err))
+	}
+	return who, err
+}
+
+// outcomeOf names what Verify returned.
+func outcomeOf(err error) string {
+	var throttled *ThrottledError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, ErrDenied):
+		return "denied"
+	case errors.As(err, &throttled):
+		return "throttled"
+	case errors.Is(err, ErrBusy):
+		return "busy"
+	}
+	return "error"
+}
+
+func (v *Verifier) verify(ctx context.Context, login Login) (Account, error) {
 	if reason := login.impossible(); reason != "" {
 		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, reason)
 		return Account{}, ErrDenied

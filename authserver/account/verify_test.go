@@ -106,18 +106,10 @@ func imap(name, password string) Login {
 	return Login{Name: name, Password: password, Service: "imap", Client: netip.MustParseAddr("192.0.2.7")}
 }
 
-// outcome is what Verify said, in a word.
+// outcome is what Verify said, in a word, or what trouble there was.
 func outcome(err error) string {
-	var throttled *ThrottledError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, ErrDenied):
-		return "denied"
-	case errors.As(err, &throttled):
-		return "throttled"
-	case errors.Is(err, ErrBusy):
-		return "busy"
+	if word := outcomeOf(err); word != "error" {
+		return word
 	}
 	return err.Error()
 }
@@ -164,7 +156,10 @@ func withoutCore(t testing.TB, v *Verifier, login Login, want string) {
 	}
 	v.queues.most = time.Millisecond
 	defer func() { v.queues.most = 0 }()
-	if _, err := v.Verify(t.Context(), login); outcome(err) != want {
+	var observed []string
+	v.Observe = func(outcome string) { observed = append(observed, outcome) }
+	defer func() { v.Observe = nil }()
+	if _, err := v.Verify(t.Context(), login); outcome(err) != want || !slices.Equal(observed, []string{want}) {
 		t.Errorf("%s, without a core: %v, want %s", login.Name, err, want)
 	}
 }

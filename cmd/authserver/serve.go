@@ -229,9 +229,10 @@ func serve(ctx context.Context, cfg serveConfig) error {
 		}
 	}
 
-	back := &backEnd{cfg: cfg}
+	back := &backEnd{}
 	cfg.site.API = back.api.Load
 	cfg.site.Metrics = authserver.NewMetrics(back.poolStat)
+	back.cfg = cfg
 	handler := authserver.New(cfg.site)
 	var servers []daemon.Server
 	var addrs []net.Addr

@@ -108,9 +108,11 @@ func (b *backEnd) open(ctx context.Context) (api *clientapi.API, err error) {
 	}
 	b.pool.Store(pool)
 	return &clientapi.API{
-		DB:              pool,
-		Keys:            keys,
-		Verifier:        &account.Verifier{DB: pool, Profile: b.cfg.profile, MACKey: b.cfg.master.DeriveMAC("login")},
+		DB:   pool,
+		Keys: keys,
+		Verifier: &account.Verifier{
+			DB: pool, Profile: b.cfg.profile, MACKey: b.cfg.master.DeriveMAC("login"), Observe: b.cfg.site.Metrics.Login,
+		},
 		Issuer:          b.cfg.issuer,
 		AnonymousLookup: b.cfg.anonymousLookup,
 	}, nil
