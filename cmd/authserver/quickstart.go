@@ -74,6 +74,7 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	checkpassword := checkpasswordProgram()
 	if err := dropRoot(); err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 		return err
 	}
 	defer root.Close()
-	q := quick{cluster: cluster, root: root, dir: dir, out: out, log: log}
+	q := quick{cluster: cluster, root: root, dir: dir, out: out, log: log, checkpassword: checkpassword}
 	if err := q.prepare(ctx); err != nil {
 		return err
 	}
@@ -139,6 +140,8 @@ type quick struct {
 	out     io.Writer
 	log     io.Writer
 	demo    demo
+
+	checkpassword string // the client's program
 }
 
 // demo is what can be tried. It is kept in the state folder, which is closed to
@@ -389,7 +392,7 @@ Logins:
 		demoUser, q.demo.UserPassword,
 		demoUser, q.demo.AppPassword,
 		q.demo.ServiceUser, q.demo.ServiceUserPwd)
-	q.printWeb(&b, self)
+	q.printWeb(&b)
 
 	for _, server := range []struct{ name, page, heading, login string }{
 		{"Dovecot", "dovecot.md", dovecotHeading(), "dovecot-authserver"},

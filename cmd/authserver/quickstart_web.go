@@ -52,13 +52,15 @@ func (q *quick) startWeb(ctx context.Context) (*web, error) {
 	}
 	daemon.Log{}.Start(q.log)
 
-	// It ends after the wish to end, and before PostgreSQL.
-	ctx, stop := context.WithCancel(ctx)
+	// It ends when it is closed, after the wish to end and before PostgreSQL.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w := &web{stop: stop, ended: make(chan error, 1)}
-	go func() { w.ended <- serve(ctx, cfg) }()
+	go func() { w.ended <- serve(serving, cfg) }()
 	select {
 	case <-ready:
 		return w, nil
+	case <-ctx.Done():
+		return nil, errors.Join(context.Cause(ctx), w.close())
 	case err := <-w.ended:
 		stop()
 		return nil, fmt.Errorf("web server: %w", err)
@@ -91,13 +93,24 @@ func (q *quick) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// printWeb says what to try with the web server.
-func (q *quick) printWeb(b *strings.Builder, self string) {
-	url := "http://" + net.JoinHostPort(webDomain, strconv.Itoa(q.demo.WebPort))
-	checkpassword := filepath.Join(filepath.Dir(self), "checkpassword")
-	if _, err := os.Stat(checkpassword); err != nil {
-		checkpassword = "checkpassword"
+// checkpasswordProgram returns the client that was built with this program, or
+// its name alone. It is looked for as the user who started us.
+func checkpasswordProgram() string {
+	const name = "checkpassword"
+	self, err := os.Executable()
+	if err != nil {
+		return name
 	}
+	beside := filepath.Join(filepath.Dir(self), name)
+	if _, err := os.Stat(beside); err != nil {
+		return name
+	}
+	return beside
+}
+
+// printWeb says what to try with the web server.
+func (q *quick) printWeb(b *strings.Builder) {
+	url := "http://" + net.JoinHostPort(webDomain, strconv.Itoa(q.demo.WebPort))
 	key := quoted([]string{filepath.Join(q.dir, webDomain+".pem")})[0]
 	fmt.Fprintf(b, `
 The web server is at %[1]s. What nginx asks, answered with a signed token:
@@ -106,5 +119,5 @@ The web server is at %[1]s. What nginx asks, answered with a signed token:
 What Apache runs: once for the key that verifies answers, then for each login:
   %[4]s -m init -u %[1]s/getkey/ --jwtkey %[5]s
   printf '%%s\n' %[2]s %[3]s | %[4]s -m authext -u %[1]s/checkpassword/ --jwtkey %[5]s && echo welcome
-`, url, demoUser, q.demo.UserPassword, checkpassword, key)
+`, url, demoUser, q.demo.UserPassword, q.checkpassword, key)
 }
