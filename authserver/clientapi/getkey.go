@@ -1,7 +1,6 @@
 package clientapi
 
 import (
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -83,11 +82,11 @@ func (a *API) getActive(w http.ResponseWriter, domain *token.Domain, format stri
 		Cert         []string `json:"cert,omitempty"`
 	}
 	if format == "cert" {
-		der, err := key.Certificate()
+		text, err := key.CertificatePEM()
 		if err != nil {
 			return err
 		}
-		answer.Cert = strings.Split(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), "\n")
+		answer.Cert = strings.Split(text, "\n")
 	} else {
 		text, err := token.PublicPEM(key.Public)
 		if err != nil {
