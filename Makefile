@@ -23,15 +23,16 @@ test: test-deps lint ## install what the tests need, then run the linters and al
 	$(GO) test -race -timeout 20m ./...
 
 .PHONY: test-deps
-test-deps: ## install what the tests need: packages, and Debian roots with other servers
+test-deps: ## install what the tests need: packages, and Debian roots and programs with other servers
 	@.ci/deps test
 
 .PHONY: lint
-lint: ## gofmt, go vet and staticcheck
+lint: ## gofmt, go vet and staticcheck, also of the module in e2e/distribution
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
 		echo "not formatted by gofmt:" $$unformatted >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	cd e2e/distribution && $(GO) vet ./... && $$($(GO) -C ../.. tool -n staticcheck) ./...
 
 .PHONY: bench
 bench: ## run the benchmarks
@@ -49,5 +50,6 @@ clean: ## remove what make build made
 	rm -rf bin
 
 .PHONY: clean-e2e
-clean-e2e: ## remove the Debian roots of make test-deps
+clean-e2e: ## remove the Debian roots and programs of make test-deps
 	e2e/roots clean
+	e2e/tools clean

@@ -19,8 +19,8 @@ var layers = []string{
 	"sql docs internal/seal internal/pgcluster internal/command",
 	"internal/audit internal/daemon internal/pg",
 	"internal/pgtest",
-	"authserver/account authserver/address authserver/token checkpassword",
-	"authserver/clientapi",
+	"authserver/account authserver/address authserver/request authserver/token checkpassword",
+	"authserver/clientapi authserver/docker",
 	"authserver",
 	"cmd/authserver cmd/checkpassword",
 	"bench e2e",
@@ -43,6 +43,10 @@ func TestLayers(t *testing.T) {
 		}
 		if entry.IsDir() {
 			if base := path.Base(name); name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || base == "node_modules") {
+				return fs.SkipDir
+			}
+			// A module in a module is no room of the house.
+			if _, err := os.Stat(path.Join(name, "go.mod")); name != "." && err == nil {
 				return fs.SkipDir
 			}
 			return nil

@@ -8,13 +8,12 @@ import (
 	"net/http"
 	"time"
 
-	"authbridge/authserver/clientapi"
 	"authbridge/sql"
 )
 
 // health says whether the server works.
 type health struct {
-	api     func() *clientapi.API
+	rooms   func() *Rooms
 	version string
 }
 
@@ -59,14 +58,14 @@ const healthTimeout = 2 * time.Second
 
 // trouble returns what is wrong, or nothing. Anybody may read it.
 func (h health) trouble(ctx context.Context) string {
-	api := h.api()
-	if api == nil {
+	rooms := h.rooms()
+	if rooms == nil {
 		return "the database has not answered yet"
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	var version int
-	if err := api.DB.QueryRow(ctx, `select api.schema_version()`).Scan(&version); err != nil {
+	if err := rooms.ClientAPI.DB.QueryRow(ctx, `select api.schema_version()`).Scan(&version); err != nil {
 		slog.ErrorContext(ctx, "health check", "err", err)
 		return "the database does not answer"
 	}

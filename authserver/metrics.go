@@ -17,6 +17,7 @@ type Metrics struct {
 	requests *prometheus.HistogramVec
 	limited  prometheus.Counter
 	logins   *prometheus.CounterVec
+	tokens   *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics of requests, of the Go runtime and process, and of
@@ -34,12 +35,16 @@ func NewMetrics(pool func() *pgxpool.Stat) *Metrics {
 			Name: "authserver_logins_total",
 			Help: "Logins that were asked about, by outcome: ok, denied, throttled, busy or error.",
 		}, []string{"outcome"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authserver_docker_tokens_total",
+			Help: "Tokens for Docker registries, by grant: password, refresh_token or anonymous.",
+		}, []string{"grant"}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authserver_http_rate_limited_total",
 			Help: "Requests refused because their client sent too many.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.limited, m.logins, poolCollector{pool},
+	m.registry.MustRegister(m.requests, m.limited, m.logins, m.tokens, poolCollector{pool},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -53,6 +58,9 @@ func (m *Metrics) Handler() http.Handler {
 
 // Login counts a login: see account.Verifier.
 func (m *Metrics) Login(outcome string) { m.logins.WithLabelValues(outcome).Inc() }
+
+// DockerToken counts a token for a Docker registry: see docker.API.
+func (m *Metrics) DockerToken(grant string) { m.tokens.WithLabelValues(grant).Inc() }
 
 // observe counts an answer. route is a pattern of the mux, so that there are
 // only so many, whatever is asked for.

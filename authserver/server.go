@@ -17,6 +17,7 @@ import (
 	"net/netip"
 
 	"authbridge/authserver/clientapi"
+	"authbridge/authserver/docker"
 
 	"golang.org/x/time/rate"
 )
@@ -24,9 +25,9 @@ import (
 // Config is what the server works with. The zero value of a field is explained
 // where there is one.
 type Config struct {
-	// API answers other servers; nil while the database has not answered yet.
-	// Then so do its endpoints: 503.
-	API func() *clientapi.API
+	// Rooms are the endpoints that ask the database; nil while it has not
+	// answered yet. Then they answer 503.
+	Rooms func() *Rooms
 
 	Metrics *Metrics
 
@@ -58,19 +59,39 @@ type Config struct {
 	RateExempt []netip.Prefix
 }
 
-// endpoint is one of clientapi.
-type endpoint = func(*clientapi.API, http.ResponseWriter, *http.Request) error
+// Rooms are the packages with endpoints that ask the database.
+type Rooms struct {
+	ClientAPI *clientapi.API // what other servers ask
+	Docker    *docker.API    // tokens for Docker registries
+}
+
+// An endpoint is one URL, in one of the rooms.
+type endpoint = func(*Rooms) http.Handler
+
+// clientAPI is an endpoint of that room.
+func clientAPI(e func(*clientapi.API, http.ResponseWriter, *http.Request) error) endpoint {
+	return func(in *Rooms) http.Handler {
+		return in.ClientAPI.Handle(func(w http.ResponseWriter, r *http.Request) error { return e(in.ClientAPI, w, r) })
+	}
+}
+
+// dockerAPI is an endpoint of that room.
+func dockerAPI(e func(*docker.API, http.ResponseWriter, *http.Request) error) endpoint {
+	return func(in *Rooms) http.Handler {
+		return in.Docker.Handle(func(w http.ResponseWriter, r *http.Request) error { return e(in.Docker, w, r) })
+	}
+}
 
 // New returns the whole site. Each line is one URL; the word before the handler
 // says who may call it. Patterns have no slash at their end: one is stripped
 // before the mux is asked.
 func New(cfg Config) http.Handler {
-	health := health{api: cfg.API, version: cfg.Version}
+	health := health{rooms: cfg.Rooms, version: cfg.Version}
 
 	// anyone: no credentials. Nothing that depends on who asks.
 	anyone := func(h http.HandlerFunc) http.Handler { return h }
 	// public: anyone, and the database is asked.
-	public := func(e endpoint) http.Handler { return whenReady(cfg.API, e) }
+	public := func(e endpoint) http.Handler { return whenReady(cfg.Rooms, e) }
 	// user: the request has somebody's password, which is verified and counted.
 	user := public
 	// server: a server that has a credential of its own, which the endpoint
@@ -83,31 +104,36 @@ func New(cfg Config) http.Handler {
 	mux.Handle("/health", anyone(health.report))
 	mux.Handle("/robots.txt", anyone(robots))
 
-	mux.Handle("GET /getkey", public((*clientapi.API).GetKey))
-	mux.Handle("GET /.well-known/webfinger", public((*clientapi.API).WebFinger))
-	mux.Handle("POST /email-agent-auth-tokens/validate", public((*clientapi.API).ValidateAgentToken)) // the token is used up by it
+	mux.Handle("GET /getkey", public(clientAPI((*clientapi.API).GetKey)))
+	mux.Handle("GET /.well-known/webfinger", public(clientAPI((*clientapi.API).WebFinger)))
+	mux.Handle("POST /email-agent-auth-tokens/validate", public(clientAPI((*clientapi.API).ValidateAgentToken))) // the token is used up by it
 
-	mux.Handle("POST /checkpassword", user((*clientapi.API).CheckPassword)) // without a password: server
-	mux.Handle("/forward-auth", user((*clientapi.API).ForwardAuth))         // any method: proxies pass on the client's
+	mux.Handle("POST /checkpassword", user(clientAPI((*clientapi.API).CheckPassword))) // without a password: server
+	mux.Handle("/forward-auth", user(clientAPI((*clientapi.API).ForwardAuth)))         // any method: proxies pass on the client's
 
-	mux.Handle("POST /verify", server((*clientapi.API).Verify))
-	mux.Handle("POST /dovecot/auth-policy", server((*clientapi.API).DovecotPolicy))
+	mux.Handle("POST /verify", server(clientAPI((*clientapi.API).Verify)))
+	mux.Handle("POST /dovecot/auth-policy", server(clientAPI((*clientapi.API).DovecotPolicy)))
+
+	for _, path := range []string{"/docker/token", "/auth/token"} {
+		mux.Handle("GET "+path, user(dockerAPI((*docker.API).Token))) // without a password: public
+		mux.Handle("POST "+path, user(dockerAPI((*docker.API).Token)))
+	}
 
 	return cfg.around(mux)
 }
 
 // whenReady serves an endpoint as soon as the database has answered.
-func whenReady(api func() *clientapi.API, e endpoint) http.Handler {
+func whenReady(rooms func() *Rooms, e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := api()
-		if a == nil {
+		in := rooms()
+		if in == nil {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Retry-After", "5")
 			w.WriteHeader(http.StatusServiceUnavailable)
 			writeString(w, `{"error": "Temporarily unavailable"}`+"\n")
 			return
 		}
-		a.Handle(func(w http.ResponseWriter, r *http.Request) error { return e(a, w, r) }).ServeHTTP(w, r)
+		e(in).ServeHTTP(w, r)
 	})
 }
 

@@ -38,7 +38,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // answered yet.
 func newConfig() Config {
 	return Config{
-		API:     func() *clientapi.API { return nil },
+		Rooms:   func() *Rooms { return nil },
 		Metrics: NewMetrics(func() *pgxpool.Stat { return nil }),
 		Version: "1.2.3",
 	}
@@ -683,7 +683,7 @@ func FuzzParseHostPattern(f *testing.F) {
 func TestHealth(t *testing.T) {
 	db := pgtest.New(t, "authserver_web")
 	cfg := newConfig()
-	cfg.API = func() *clientapi.API { return &clientapi.API{DB: db.Pool} }
+	cfg.Rooms = func() *Rooms { return &Rooms{ClientAPI: &clientapi.API{DB: db.Pool}} }
 	site := New(cfg)
 	check := func(path string, status int, body string) {
 		t.Helper()
@@ -709,7 +709,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer away.Close()
-	cfg.API = func() *clientapi.API { return &clientapi.API{DB: away} }
+	cfg.Rooms = func() *Rooms { return &Rooms{ClientAPI: &clientapi.API{DB: away}} }
 	site = New(cfg)
 	check("/healthz", 200, "ok\n")
 	check("/readyz", 503, "the database does not answer\n")

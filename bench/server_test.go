@@ -36,7 +36,9 @@ const benchSecret = "a secret key of the benchmarks that everybody may know"
 
 // A site is a running authserver serve with people who can log in: user n has
 // the address un@rsa.example and un@p256.example, an app password, and the
-// password "password n". The domains sign with the keys they are named after.
+// password "password n". The domains sign with the keys they are named after,
+// and so do the Docker registries rsa.registry.example and
+// p256.registry.example.
 type site struct {
 	address  string // host:port, plain HTTP
 	dir      string // where the programs and key files are
@@ -118,11 +120,20 @@ var newSite = sync.OnceValues(func() (*site, error) {
 
 // populate makes the domains, by the operator's commands, and the users.
 func (s *site) populate(ctx context.Context, super *pgx.Conn) error {
-	for domain, algorithm := range map[string]string{"rsa.example": "rsa", "p256.example": "ecdsa-p256", "localhost": "ecdsa-p256"} {
-		cmd := exec.Command(filepath.Join(s.dir, "authserver"), "domain", "create", domain, "--create-key", "jwt", "--key-algorithm", algorithm)
+	for _, args := range [][]string{
+		{"domain", "create", "rsa.example", "--create-key", "jwt", "--key-algorithm", "rsa"},
+		{"domain", "create", "p256.example", "--create-key", "jwt", "--key-algorithm", "ecdsa-p256"},
+		{"domain", "create", "localhost", "--create-key", "jwt", "--key-algorithm", "ecdsa-p256"},
+		{"dockerauth", "registry", "create", "--client-id", "rsa.registry.example", "--name", "RSA", "--domain", "rsa.example", "--issuer", "auth.example", "--algorithm", "rsa"},
+		{"dockerauth", "registry", "create", "--client-id", "p256.registry.example", "--name", "P-256", "--domain", "p256.example", "--issuer", "auth.example", "--algorithm", "ecdsa-p256"},
+		{"dockerauth", "rule", "allow", "rsa.registry.example", "**", "pull,push", "--users"},
+		{"dockerauth", "rule", "allow", "p256.registry.example", "**", "pull,push", "--users"},
+		{"dockerauth", "rule", "allow", "p256.registry.example", "public/**", "pull", "--anyone"},
+	} {
+		cmd := exec.Command(filepath.Join(s.dir, "authserver"), args...)
 		cmd.Env = []string{"DATABASE_URL=" + s.cluster.URL("authserver_admin", "postgres"), "SECRET_KEY=" + benchSecret}
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("domain create: %w\n%s", err, out)
+			return fmt.Errorf("authserver %s: %w\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 	for n := range siteUsers {

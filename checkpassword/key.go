@@ -84,12 +84,24 @@ func (k Keys) Compare(other Keys) (mine, theirs int) {
 	return count(k, other), count(other, k)
 }
 
-// maxKeyFile is more than any domain's keys take.
+// maxKeyFile is more than the keys of any domain or registry take.
 const maxKeyFile = 1 << 20
 
 // ReadKeys reads a key file, of whichever format, unless others may write it:
 // whoever can add a key can sign a yes.
 func ReadKeys(name string) (Keys, error) {
+	content, err := readKeyFile(name)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ParseKeys(content)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", name, err)
+	}
+	return keys, nil
+}
+
+func readKeyFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
@@ -106,11 +118,7 @@ func ReadKeys(name string) (Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
-	keys, err := ParseKeys(content)
-	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", name, err)
-	}
-	return keys, nil
+	return content, nil
 }
 
 // checkWriters refuses a file that others than its owner may write. The group
@@ -133,11 +141,13 @@ func checkWriters(name string, info fs.FileInfo) error {
 // down a key: the file is trusted as it stands, and so their dates and
 // signatures do not matter. There is at least one key if there is no error.
 func ParseKeys(text []byte) (Keys, error) {
-	parse := parsePEM
 	if text := bytes.TrimLeft(text, " \t\r\n"); len(text) > 0 && text[0] == '{' {
-		parse = parseJWKS
+		return atLeastOne(parseJWKS(text))
 	}
-	keys, err := parse(text)
+	return atLeastOne(parsePEM(text, "PUBLIC KEY", "CERTIFICATE"))
+}
+
+func atLeastOne(keys Keys, err error) (Keys, error) {
 	if err == nil && len(keys) == 0 {
 		err = errors.New("there is no public key in it")
 	}
@@ -147,7 +157,8 @@ func ParseKeys(text []byte) (Keys, error) {
 	return keys, nil
 }
 
-func parsePEM(text []byte) (Keys, error) {
+// parsePEM reads blocks of these types: PUBLIC KEY, CERTIFICATE or both.
+func parsePEM(text []byte, types ...string) (Keys, error) {
 	var keys Keys
 	begun := bytes.Count(text, []byte("-----BEGIN "))
 	for {
@@ -155,18 +166,18 @@ func parsePEM(text []byte) (Keys, error) {
 		if block, text = pem.Decode(text); block == nil {
 			break
 		}
+		if !slices.Contains(types, block.Type) {
+			return nil, fmt.Errorf("a block is %q, want %s", block.Type, strings.Join(types, " or "))
+		}
 		var key crypto.PublicKey
 		var err error
-		switch block.Type {
-		case "PUBLIC KEY":
+		if block.Type == "PUBLIC KEY" {
 			key, err = x509.ParsePKIXPublicKey(block.Bytes)
-		case "CERTIFICATE":
+		} else {
 			var cert *x509.Certificate
 			if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
 				key = cert.PublicKey
 			}
-		default:
-			return nil, fmt.Errorf("a block %q is neither PUBLIC KEY nor CERTIFICATE", block.Type)
 		}
 		if err != nil {
 			return nil, err
@@ -212,34 +223,65 @@ func parseJWKS(text []byte) (Keys, error) {
 	return keys, nil
 }
 
-// A Format is one that the server gives keys out in.
+// A Format is one that the server gives keys out in: pubkey and cert are the
+// key that signs, bundle and jwks are all of them, as certificates or as a JSON
+// Web Key Set.
 type Format string
 
 // Set implements flag.Value.
 func (f *Format) Set(s string) error {
-	if s != "pubkey" && s != "cert" && s != "jwks" {
-		return errors.New("want pubkey, cert or jwks")
+	switch s {
+	case "pubkey", "cert", "bundle", "jwks":
+		*f = Format(s)
+		return nil
 	}
-	*f = Format(s)
-	return nil
+	return errors.New("want pubkey, cert, bundle or jwks")
 }
 
 func (f *Format) String() string { return string(*f) }
 
-// ErrNoKey means that the server has no key for the domain.
-var ErrNoKey = errors.New("the server has no key for this domain")
+// An Owner is what keys belong to: "d" is a domain, "r" a registry.
+type Owner string
 
-// FetchKeys gets the keys of domain from the /getkey/ at u, as the content of a
-// key file. An empty domain is that of u's host. Only the transport vouches for
+// Set implements flag.Value.
+func (o *Owner) Set(s string) error {
+	if s != "d" && s != "r" {
+		return errors.New("want d for a domain or r for a registry")
+	}
+	*o = Owner(s)
+	return nil
+}
+
+func (o *Owner) String() string { return string(*o) }
+
+// A KeyRequest says which keys are wanted.
+type KeyRequest struct {
+	Owner Owner
+
+	// Name is that of a domain, or the client id of a registry, or that of its
+	// domain. Empty: the host of the URL.
+	Name string
+
+	Format Format
+}
+
+// ErrNoKey means that the server has no key for the domain or registry.
+var ErrNoKey = errors.New("the server has no key for this domain or registry")
+
+// FetchKeys gets keys from the /getkey/ at u, as the content of a key file.
+// There is at least one if there is no error. Only the transport vouches for
 // them. The error is ErrNoKey, ErrUnavailable if the server was not reached, or
 // another.
-func FetchKeys(ctx context.Context, client *http.Client, u *url.URL, domain string, format Format) ([]byte, Keys, error) {
+func FetchKeys(ctx context.Context, client *http.Client, u *url.URL, want KeyRequest) ([]byte, Keys, error) {
 	ask := *u
 	query := ask.Query()
-	if domain != "" {
-		query.Set("domain", domain)
+	if want.Owner == "r" { // d is what a server takes it for, and query may have one
+		query.Set("type", "r")
 	}
-	query.Set("format", string(format))
+	if want.Name != "" {
+		query.Set("domain", want.Name)
+	}
+	query.Set("format", string(want.Format))
 	ask.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ask.String(), nil)
 	if err != nil {
@@ -251,35 +293,53 @@ func FetchKeys(ctx context.Context, client *http.Client, u *url.URL, domain stri
 	case err != nil:
 		return nil, nil, err
 	case res.StatusCode == http.StatusNotFound:
-		return nil, nil, ErrNoKey
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoKey, status(res, content))
 	case res.StatusCode != http.StatusOK:
 		return nil, nil, errors.New(status(res, content))
 	}
-
-	if format != "jwks" {
-		var body struct {
-			PublicKeyPEM []string `json:"public_key_pem"`
-			Cert         []string `json:"cert"`
-		}
-		if err := json.Unmarshal(content, &body); err != nil {
-			return nil, nil, fmt.Errorf("the response is no key: %w", err)
-		}
-		lines := body.PublicKeyPEM
-		if format == "cert" {
-			lines = body.Cert
-		}
-		content = []byte(strings.TrimSpace(strings.Join(lines, "\n")) + "\n")
-	}
-	keys, err := ParseKeys(content)
+	content, keys, err := parseResponse(want.Format, content)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the response is no key: %w", err)
 	}
 	return content, keys, nil
 }
 
-// WriteKeys makes a key file that everybody may read. Other processes see all
-// of it or nothing.
+// parseResponse makes a key file of the body of a response. It has nothing but
+// what the format says: a registry does not start with anything else in its
+// file.
+func parseResponse(format Format, body []byte) ([]byte, Keys, error) {
+	if format == "jwks" {
+		keys, err := atLeastOne(parseJWKS(body))
+		return body, keys, err
+	}
+	var response struct {
+		PublicKeyPEM []string `json:"public_key_pem"`
+		Cert         []string `json:"cert"`
+		Bundle       []string `json:"bundle"`
+	}
+	if err := json.Unmarshal(body, &response); err != nil {
+		return nil, nil, err
+	}
+	lines, kind := response.PublicKeyPEM, "PUBLIC KEY"
+	switch format {
+	case "cert":
+		lines, kind = response.Cert, "CERTIFICATE"
+	case "bundle":
+		lines, kind = response.Bundle, "CERTIFICATE"
+	}
+	content := []byte(strings.TrimSpace(strings.Join(lines, "\n")) + "\n")
+	keys, err := atLeastOne(parsePEM(content, kind))
+	return content, keys, err
+}
+
+// WriteKeys makes or replaces a key file. Other processes see all of it, or
+// what was there before. A new file is one that everybody may read; owner, group
+// and mode of an old one stay.
 func WriteKeys(name string, content []byte) (err error) {
+	old, err := regular(name)
+	if err != nil {
+		return err
+	}
 	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
 	if err != nil {
 		return err
@@ -290,7 +350,18 @@ func WriteKeys(name string, content []byte) (err error) {
 			os.Remove(temp.Name())
 		}
 	}()
-	if err := temp.Chmod(0o644); err != nil {
+	mode := fs.FileMode(0o644)
+	if old != nil {
+		mode = old.Mode().Perm()
+		// Only root gives files away. Where everybody may read the file, nobody
+		// who reads it notices.
+		if owner, ok := old.Sys().(*syscall.Stat_t); ok {
+			if err := temp.Chown(int(owner.Uid), int(owner.Gid)); err != nil && mode&0o004 == 0 {
+				return err
+			}
+		}
+	}
+	if err := temp.Chmod(mode); err != nil {
 		return err
 	}
 	if _, err := temp.Write(content); err != nil {
@@ -303,6 +374,22 @@ func WriteKeys(name string, content []byte) (err error) {
 		return err
 	}
 	return os.Rename(temp.Name(), name)
+}
+
+// regular returns nil if there is no such file, and an error if it is one that
+// is not replaced by another: a folder or a device, or a symbolic link, which
+// whoever may write the folder could point to any file of the machine.
+func regular(name string) (fs.FileInfo, error) {
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	return info, nil
 }
 
 // readFile reads a file of at most limit bytes.

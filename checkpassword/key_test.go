@@ -17,6 +17,7 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,7 +173,17 @@ func TestFetchKeys(t *testing.T) {
 	es := signers()["ES256"]
 	_, text := encode(t, es.key.Public())
 	cert := certificate(t, es)
+	rs, ed := signers()["RS256"], signers()["EdDSA"]
+	bundle := certificate(t, rs) + cert + certificate(t, ed)
+	lines := func(field, text string) any { return map[string][]string{field: strings.Split(text, "\n")} }
+	const registry = "domain=registry.example.com%3A5000&format="
 	responses := map[string]any{
+		"domain=example.com&format=bundle":   lines("bundle", bundle),
+		registry + "bundle&type=r":           lines("bundle", certificate(t, rs)),
+		"domain=keys.example&format=bundle":  lines("bundle", cert+string(text)),
+		"domain=keys.example&format=cert":    lines("cert", string(text)),
+		"domain=keys.example&format=jwks":    json.RawMessage(`"` + "-----BEGIN" + `"`),
+		"domain=keys.example&format=pubkey":  lines("public_key_pem", cert),
 		"domain=example.com&format=pubkey":   map[string]any{"public_key_pem": strings.Split(string(text), "\n")},
 		"domain=example.com&format=cert":     map[string]any{"cert": strings.Split(cert, "\n")},
 		"domain=example.com&format=jwks":     json.RawMessage(jwks(t, jose.JSONWebKey{Key: es.key.Public(), KeyID: "a"})),
@@ -195,8 +206,14 @@ func TestFetchKeys(t *testing.T) {
 		}
 	})
 
-	for _, format := range []Format{"pubkey", "cert", "jwks"} {
-		content, keys, err := FetchKeys(t.Context(), client.HTTP, client.URL, "example.com", format)
+	fetch := func(u *url.URL, name string, format Format) ([]byte, Keys, error) {
+		return FetchKeys(t.Context(), client.HTTP, u, KeyRequest{Owner: "d", Name: name, Format: format})
+	}
+	for format, want := range map[Format]Keys{
+		"pubkey": {es.key.Public()}, "cert": {es.key.Public()}, "jwks": {es.key.Public()},
+		"bundle": {rs.key.Public(), es.key.Public(), ed.key.Public()},
+	} {
+		content, keys, err := fetch(client.URL, "example.com", format)
 		if err != nil {
 			t.Fatalf("%s: %v", format, err)
 		}
@@ -209,24 +226,34 @@ func TestFetchKeys(t *testing.T) {
 			t.Fatalf("%s: %v", format, err)
 		}
 		for _, k := range []Keys{keys, read} {
-			if mine, theirs := k.Compare(Keys{es.key.Public()}); mine+theirs != 0 {
-				t.Errorf("%s: another key", format)
+			if mine, theirs := k.Compare(want); len(k) != len(want) || mine+theirs != 0 {
+				t.Errorf("%s: other keys", format)
 			}
 		}
 	}
 
 	withQuery := *client.URL
 	withQuery.RawQuery = "type=d"
-	if _, _, err := FetchKeys(t.Context(), client.HTTP, &withQuery, "", "pubkey"); err != nil {
+	if _, _, err := fetch(&withQuery, "", "pubkey"); err != nil {
 		t.Errorf("a query of one's own: %v", err)
 	}
-	if _, _, err := FetchKeys(t.Context(), client.HTTP, client.URL, "unknown.example", "pubkey"); !errors.Is(err, ErrNoKey) {
+	_, keys, err := FetchKeys(t.Context(), client.HTTP, client.URL, KeyRequest{Owner: "r", Name: "registry.example.com:5000", Format: "bundle"})
+	if err != nil || len(keys) != 1 || !rs.key.Public().(*rsa.PublicKey).Equal(keys[0]) {
+		t.Errorf("a registry: %d keys, %v", len(keys), err)
+	}
+	if _, _, err := fetch(client.URL, "unknown.example", "pubkey"); !errors.Is(err, ErrNoKey) {
 		t.Errorf("unknown domain: %v", err)
 	}
 	for _, domain := range []string{"broken.example", "empty.example", "wrong.example"} {
-		_, _, err := FetchKeys(t.Context(), client.HTTP, client.URL, domain, "pubkey")
+		_, _, err := fetch(client.URL, domain, "pubkey")
 		if err == nil || errors.Is(err, ErrNoKey) || errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: %v", domain, err)
+		}
+	}
+	// Keys, but not in the form that was asked for.
+	for _, format := range []Format{"pubkey", "cert", "bundle", "jwks"} {
+		if _, _, err := fetch(client.URL, "keys.example", format); err == nil || errors.Is(err, ErrNoKey) {
+			t.Errorf("%s: %v", format, err)
 		}
 	}
 }
@@ -241,15 +268,20 @@ func TestWriteKeys(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	// A folder cannot be replaced by a file.
+	// A folder cannot be replaced by a file, and a link may point anywhere.
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteKeys(filepath.Join(dir, "folder"), nil); err == nil {
-		t.Error("a folder was replaced")
+	if err := os.Symlink(name, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"folder", "link"} {
+		if err := WriteKeys(filepath.Join(dir, other), nil); err == nil {
+			t.Errorf("a %s was replaced", other)
+		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) != 3 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
@@ -351,6 +383,54 @@ func FuzzParseKeys(f *testing.F) {
 			if mine, theirs := keys.Compare(reread); mine+theirs > 0 {
 				t.Error("the keys differ when they are read again")
 			}
+		}
+	})
+}
+
+// What a response makes a key file of, the program that reads the file finds:
+// as many keys, and nothing that is not of the format.
+func FuzzKeyResponse(f *testing.F) {
+	es := signers()["ES256"]
+	_, public := encode(f, es.key.Public())
+	cert := certificate(f, es)
+	for field, text := range map[string]string{
+		"public_key_pem": string(public), "cert": cert, "bundle": cert + certificate(f, signers()["RS256"]) + certificate(f, signers()["EdDSA"]),
+	} {
+		for _, lines := range [][]string{strings.Split(text, "\n"), {text}, strings.Split(text+string(public), "\n"), {}} {
+			body, err := json.Marshal(map[string][]string{field: lines})
+			if err != nil {
+				f.Fatal(err)
+			}
+			for i := range 4 {
+				f.Add(byte(i), body)
+			}
+		}
+	}
+	f.Add(byte(3), []byte(jwks(f, jose.JSONWebKey{Key: es.key.Public()})))
+	f.Add(byte(1), []byte(`{"bundle": null}`))
+	f.Fuzz(func(t *testing.T, n byte, body []byte) {
+		format := []Format{"pubkey", "cert", "bundle", "jwks"}[n%4]
+		content, keys, err := parseResponse(format, body)
+		if err != nil {
+			return
+		}
+		reread, err := ParseKeys(content)
+		if mine, theirs := keys.Compare(reread); err != nil || len(keys) == 0 || len(reread) != len(keys) || mine+theirs != 0 {
+			t.Fatalf("%d keys, %d of them in the file, %v", len(keys), len(reread), err)
+		}
+		kind := map[Format]string{"pubkey": "PUBLIC KEY", "cert": "CERTIFICATE", "bundle": "CERTIFICATE"}[format]
+		blocks := 0
+		for rest := content; kind != ""; blocks++ {
+			var block *pem.Block
+			if block, rest = pem.Decode(rest); block == nil {
+				break
+			}
+			if block.Type != kind {
+				t.Errorf("%s has a block %q", format, block.Type)
+			}
+		}
+		if kind != "" && blocks != len(keys) {
+			t.Errorf("%d blocks for %d keys", blocks, len(keys))
 		}
 	})
 }

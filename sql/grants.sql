@@ -50,5 +50,10 @@ grant execute on function
   api.purge_login_throttles(),
   api.verify_api_client(bytea, inet),
   api.signing_keys(),
-  api.redeem_email_agent_token(bytea)
+  api.redeem_email_agent_token(bytea),
+  api.docker_registries(),
+  api.docker_rules(),
+  api.create_docker_refresh_token(bytea, text, uuid, text, text, bytea, text, inet),
+  api.use_docker_refresh_token(bytea, text, inet),
+  api.purge_docker_refresh_tokens()
   to authserver_web;

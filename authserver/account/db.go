@@ -52,6 +52,19 @@ type begunLogin struct {
 	RetryAfter   int
 	PasswordHash string
 	accountRow
+
+	Registries       []string
+	RegistryActions  []string
+	CredentialSHA256 []byte `db:"credential_sha256"`
+}
+
+// account is accountRow's, with what only a login has.
+func (b begunLogin) account(credential string) Account {
+	account := b.accountRow.account(credential)
+	account.Registries = b.Registries
+	account.RegistryActions = b.RegistryActions
+	account.CredentialSHA256 = b.CredentialSHA256
+	return account
 }
 
 // client is what stands for a client's address, as Login.normal returns it, in
@@ -79,7 +92,8 @@ func beginLogin(ctx context.Context, db querier, login Login, appID string, appS
 	defer cancel()
 	rows, _ := db.Query(ctx, // its error comes out of CollectExactlyOneRow
 		`select outcome, coalesce(reason, '') as reason, coalesce(retry_after, 0) as retry_after,
-		        coalesce(password_hash, '') as password_hash, `+accountColumns+`
+		        coalesce(password_hash, '') as password_hash, `+accountColumns+`,
+		        registries, registry_actions, credential_sha256
 		   from api.begin_login($1, $2, $3, nullif($4, ''), $5, $6, $7)`,
 		login.Name, login.Service, client(login.Client), appID, appSHA256, mac, knownHash)
 	begun, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[begunLogin])

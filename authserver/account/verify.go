@@ -49,6 +49,15 @@ type Account struct {
 	Credential     string   // what was verified: 'password', 'service' or 'app:' and the id of an app password; empty: nothing
 	Groups         []string // sorted
 	Permissions    []string // by permission_name, sorted, direct and through groups
+
+	// Registries and RegistryActions are what the app password is limited to at
+	// Docker registries: client ids, and pull, push, delete or catalog; nil: all.
+	Registries      []string
+	RegistryActions []string
+
+	// CredentialSHA256 is that of the stored password hash, by which something
+	// can be bound to this very password; nil for app passwords.
+	CredentialSHA256 []byte
 }
 
 // Holds reports whether the account has all of these permissions.

@@ -1,10 +1,13 @@
 package account
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -254,20 +257,21 @@ func TestAccount(t *testing.T) {
 	arrange(t, db, `insert into auth.permissions (permission_name, name) values ('imap', ''), ('Web', '')`)
 	arrange(t, db, `insert into auth.group_permissions (group_id, permission_id) select g.id, p.id from auth.groups g, auth.permissions p`)
 
-	want := fmt.Sprintf("%+v", Account{
+	want := Account{
 		UserID: value[string](t, db, `select u.id::text from auth.users u where u.identifier = 'alice'`), Identifier: "alice", FullName: "Alice",
 		PrimaryAddress: "alice@example.com", ServiceUser: "printer", Credential: "service", Groups: []string{"A", "b"}, Permissions: []string{"Web", "imap"},
-	})
-	login := imap("printer", printer)
-	for _, kind := range []string{"computed", "remembered"} {
-		if got := fmt.Sprintf("%+v", verify(t, v, login, "ok")); got != want {
-			t.Errorf("%s: %s\nwant %s", kind, got, want)
-		}
 	}
 	found, err := v.Find(t.Context(), "printer")
-	found.Credential = "service"
-	if got := fmt.Sprintf("%+v", found); err != nil || got != want {
-		t.Errorf("found %s, %v", got, err)
+	if found.Credential = "service"; err != nil || !reflect.DeepEqual(found, want) {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	stored := sha256.Sum256([]byte(value[string](t, db, `select s.password_hash from auth.service_users s where s.username = 'printer'`)))
+	want.CredentialSHA256 = stored[:]
+	login := imap("printer", printer)
+	for _, kind := range []string{"computed", "remembered"} {
+		if got := verify(t, v, login, "ok"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v\nwant %+v", kind, got, want)
+		}
 	}
 	if carol := verify(t, v, imap("carol", right), "ok"); carol.PrimaryAddress != "" || !carol.Staff || carol.Groups == nil || carol.Permissions == nil {
 		t.Errorf("%+v", carol)
@@ -276,6 +280,70 @@ func TestAccount(t *testing.T) {
 		if got, err := v.Find(t.Context(), name); !errors.Is(err, ErrDenied) {
 			t.Errorf("Find(%.20q) = %+v, %v", name, got, err)
 		}
+	}
+}
+
+// What an app password is limited to at Docker registries comes with the
+// account, and with nobody else's.
+func TestRegistryLimits(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	limited, reading, free := addAppPassword(t, db, "alice"), addAppPassword(t, db, "alice"), addAppPassword(t, db, "alice")
+	arrange(t, db, `update auth.app_passwords set services = '{docker}'`)
+	arrange(t, db, `update auth.app_passwords set registries = '{r.example.com,s.example.com}', registry_actions = '{pull,push}' where id = $1`, limited.ID())
+	arrange(t, db, `update auth.app_passwords set registry_actions = '{pull}' where id = $1`, reading.ID())
+	for _, tt := range []struct {
+		password            string
+		registries, actions []string
+		bound               bool
+	}{
+		{limited.Text(), []string{"r.example.com", "s.example.com"}, []string{"pull", "push"}, false},
+		{reading.Text(), nil, []string{"pull"}, false},
+		{free.Text(), nil, nil, false},
+		{right, nil, nil, true},
+	} {
+		login := imap("alice@example.com", tt.password)
+		login.Service = "docker"
+		got := verify(t, v, login, "ok")
+		if !slices.Equal(got.Registries, tt.registries) || !slices.Equal(got.RegistryActions, tt.actions) ||
+			(got.Registries == nil) != (tt.registries == nil) || (got.RegistryActions == nil) != (tt.actions == nil) {
+			t.Errorf("%s: limited to %q and %q, want %q and %q", got.Credential, got.Registries, got.RegistryActions, tt.registries, tt.actions)
+		}
+		if bound := got.CredentialSHA256 != nil; bound != tt.bound {
+			t.Errorf("%s: bound to a hash: %v", got.Credential, bound)
+		}
+	}
+	for _, login := range []Login{imap("bob@example.com", limited.Text()), imap("alice@example.com", limited.Text())} {
+		if got, _ := v.Verify(t.Context(), login); got.Registries != nil || got.RegistryActions != nil {
+			t.Errorf("%s is told the limits: %+v", login.Name, got)
+		}
+	}
+}
+
+// A new password is another credential; a new hash of the same one is told, too.
+func TestCredentialSHA256(t *testing.T) {
+	t.Parallel()
+	v, db := newVerifier(t)
+	arrange(t, db, `update auth.users u set password_hash = $1 where u.identifier = 'alice'`, vectors["LDAP"].stored)
+	stored := func() []byte {
+		return value[[]byte](t, db, `select sha256(convert_to(u.password_hash, 'UTF8')) from auth.users u where u.identifier = 'alice'`)
+	}
+	login := imap("alice@example.com", vectors["LDAP"].password)
+	imported := stored()
+	if got := verify(t, v, login, "ok").CredentialSHA256; !bytes.Equal(got, imported) {
+		t.Errorf("an imported hash: %x, want %x", got, imported)
+	}
+	v.Wait() // for the hash of today's kind
+	if got := verify(t, v, login, "ok").CredentialSHA256; !bytes.Equal(got, stored()) || bytes.Equal(got, imported) {
+		t.Errorf("after it was hashed anew: %x, want %x", got, stored())
+	}
+	rightHash, err := rightHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrange(t, db, `update auth.users u set password_hash = $1 where u.identifier = 'alice'`, rightHash)
+	if got := verify(t, v, imap("alice@example.com", right), "ok").CredentialSHA256; !bytes.Equal(got, stored()) {
+		t.Errorf("a new password: %x, want %x", got, stored())
 	}
 }
 

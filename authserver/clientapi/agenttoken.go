@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"authbridge/authserver/request"
 )
 
 // ValidateAgentToken serves POST /email-agent-auth-tokens/validate: it tells
@@ -71,7 +73,7 @@ func readAgentToken(w http.ResponseWriter, r *http.Request) (string, error) {
 		}
 		text = body.Token
 	} else {
-		if err := readForm(w, r); err != nil {
+		if err := request.ReadForm(w, r); err != nil {
 			return "", err
 		}
 		text = r.PostForm.Get("token")

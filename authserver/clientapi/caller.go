@@ -1,10 +1,8 @@
 package clientapi
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -13,13 +11,14 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/address"
+	"authbridge/authserver/request"
 	"authbridge/authserver/token"
 	"authbridge/internal/audit"
 )
 
 // secure refuses requests that somebody on the way could read.
 func secure(r *http.Request) error {
-	if r.URL.Scheme != "https" {
+	if !request.Secure(r) {
 		return errInsecure
 	}
 	return nil
@@ -29,7 +28,7 @@ func secure(r *http.Request) error {
 // secret that is not that of an API client is an error, and not a stranger: a
 // server whose secret was revoked must not hear that passwords are wrong.
 func (a *API) trusted(r *http.Request) (bool, error) {
-	scheme, credentials, err := authorization(r)
+	scheme, credentials, err := request.Authorization(r)
 	if err != nil {
 		return false, err
 	}
@@ -41,7 +40,7 @@ func (a *API) trusted(r *http.Request) (bool, error) {
 		return false, err
 	}
 	if !known {
-		audit.ClientRefused(r.Context(), peer(r))
+		audit.ClientRefused(r.Context(), request.Peer(r))
 		return false, &Error{
 			Status:    http.StatusUnauthorized,
 			Message:   "Not the secret of an API client",
@@ -74,46 +73,13 @@ func (a *API) isAPIClient(r *http.Request, text string) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	name, err := verifyAPIClient(r.Context(), a.DB, secret, peer(r))
+	name, err := verifyAPIClient(r.Context(), a.DB, secret, request.Peer(r))
 	return name != "", err
 }
 
 // hasClientCertificate reports whether the listener has verified one.
 func hasClientCertificate(r *http.Request) bool {
 	return r.TLS != nil && len(r.TLS.VerifiedChains) > 0
-}
-
-// authorization returns the scheme of the Authorization header, in lower case,
-// and what follows it. Two headers are refused: a proxy may have looked at the
-// other one.
-func authorization(r *http.Request) (scheme, credentials string, err error) {
-	switch values := r.Header.Values("Authorization"); len(values) {
-	case 0:
-		return "", "", nil
-	case 1:
-		scheme, credentials, _ = strings.Cut(values[0], " ")
-		return strings.ToLower(scheme), strings.Trim(credentials, " "), nil
-	default:
-		return "", "", &Error{Status: http.StatusBadRequest, Message: "More than one Authorization header"}
-	}
-}
-
-// parseBasic reads the credentials of RFC 7617: the name ends at the first
-// colon, the password may have more of them. What is in them need not be UTF-8;
-// nobody's name or password is anything else.
-func parseBasic(credentials string) (name, password string, err error) {
-	text, decodeErr := base64.StdEncoding.DecodeString(credentials)
-	name, password, found := strings.Cut(string(text), ":")
-	if decodeErr != nil || !found {
-		return "", "", &Error{Status: http.StatusBadRequest, Message: "Malformed Basic credentials"}
-	}
-	return name, password, nil
-}
-
-// peer returns the address that the request came from.
-func peer(r *http.Request) netip.Addr {
-	from, _ := netip.ParseAddrPort(r.RemoteAddr)
-	return from.Addr().Unmap().WithZone("")
 }
 
 // parseClient reads the address of somebody's client, as a trusted caller tells
@@ -131,14 +97,11 @@ func parseClient(s string) (netip.Addr, error) {
 
 // checkService refuses what cannot be the name of a service.
 func checkService(s string) error {
-	if s == "" || len(s) > 64 || !isText(s) {
+	if s == "" || len(s) > 64 || !request.IsText(s) {
 		return errParameters
 	}
 	return nil
 }
-
-// isText reports whether s can be a parameter of a query, and in a token.
-func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // hostname returns the name in what a Host header or a parameter says: a port
 // and a dot at the end do not matter. It is empty if there is more to it.
@@ -160,15 +123,12 @@ func (a *API) domain(host string) (*token.Domain, error) {
 	return a.Keys.Domain(name.String())
 }
 
-// maxBody is the longest body that is read, in bytes.
-const maxBody = 64 << 10
-
 // readJSON reads a body into v, whatever its Content-Type. What is wrong with a
 // body is not in the error: it may be a part of a password.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := request.Body(w, r)
 	if err != nil {
-		return bodyError(err)
+		return err
 	}
 	if !utf8.Valid(body) { // encoding/json would replace it
 		return errJSON
@@ -182,27 +142,4 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		return errParameters
 	}
 	return nil
-}
-
-// readForm reads a body into r.PostForm: nothing, if it is no form.
-func readForm(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	// ParseMultipartForm does the same, but says nothing of fields that it
-	// cannot read. One may be a scope.
-	if err := r.ParseForm(); err != nil {
-		return bodyError(err)
-	}
-	if err := r.ParseMultipartForm(maxBody); err != nil && !errors.Is(err, http.ErrNotMultipart) {
-		return bodyError(err)
-	}
-	return nil
-}
-
-// bodyError returns what a caller hears about a body that could not be read.
-func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return errTooLarge
-	}
-	return errParameters
 }

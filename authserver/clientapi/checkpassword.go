@@ -14,6 +14,7 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/address"
+	"authbridge/authserver/request"
 	"authbridge/authserver/token"
 )
 
@@ -217,12 +218,12 @@ const maxNonce = 255
 // readQuestion reads a request: Basic credentials, which win over a body, or
 // JSON or a form.
 func readQuestion(w http.ResponseWriter, r *http.Request) (question, error) {
-	scheme, credentials, err := authorization(r)
+	scheme, credentials, err := request.Authorization(r)
 	if err != nil {
 		return question{}, err
 	}
 	if scheme == "basic" {
-		name, password, err := parseBasic(credentials)
+		name, password, err := request.ParseBasic(credentials)
 		if err != nil {
 			return question{}, err
 		}
@@ -243,14 +244,14 @@ func readQuestion(w http.ResponseWriter, r *http.Request) (question, error) {
 	if err != nil {
 		return question{}, err
 	}
-	if q.Username == nil || len(q.Nonce) > maxNonce || !isText(q.Nonce) {
+	if q.Username == nil || len(q.Nonce) > maxNonce || !request.IsText(q.Nonce) {
 		return question{}, errParameters
 	}
 	return q, nil
 }
 
 func readFormQuestion(w http.ResponseWriter, r *http.Request) (question, error) {
-	if err := readForm(w, r); err != nil {
+	if err := request.ReadForm(w, r); err != nil {
 		return question{}, err
 	}
 	form := r.PostForm
@@ -273,7 +274,7 @@ func readFormQuestion(w http.ResponseWriter, r *http.Request) (question, error) 
 // login returns the login that a question is about. What it says about the
 // client counts if the caller is trusted.
 func (q question) login(r *http.Request, trusted bool) (account.Login, error) {
-	login := account.Login{Name: *q.Username, Service: "checkpassword", Client: peer(r)}
+	login := account.Login{Name: *q.Username, Service: "checkpassword", Client: request.Peer(r)}
 	if q.Password != nil {
 		login.Password = *q.Password
 	}

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"authbridge/authserver/account"
+	"authbridge/authserver/request"
 	"authbridge/authserver/token"
 	"authbridge/internal/pgtest"
 )
@@ -136,9 +137,9 @@ func (h *house) arrange(t testing.TB, sql string, args ...any) {
 	}
 }
 
-// request is a request to auth.example.com over TLS, with a body of some media
+// newRequest is a request to auth.example.com over TLS, with a body of some media
 // type.
-func request(method, target, mediaType, body string) *http.Request {
+func newRequest(method, target, mediaType, body string) *http.Request {
 	r := httptest.NewRequest(method, "https://auth.example.com"+target, strings.NewReader(body))
 	if mediaType != "" {
 		r.Header.Set("Content-Type", mediaType)
@@ -151,11 +152,11 @@ func postJSON(target string, v any) *http.Request {
 	if err != nil {
 		panic(err)
 	}
-	return request("POST", target, "application/json", string(body))
+	return newRequest("POST", target, "application/json", string(body))
 }
 
 func postForm(target string, form url.Values) *http.Request {
-	return request("POST", target, "application/x-www-form-urlencoded", form.Encode())
+	return newRequest("POST", target, "application/x-www-form-urlencoded", form.Encode())
 }
 
 func withBasic(r *http.Request, name, password string) *http.Request {
@@ -230,13 +231,13 @@ func TestSecureOnly(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	for _, r := range []*http.Request{
-		withBasic(request("POST", "/checkpassword", "", ""), "alice@example.com", password),
-		request("GET", "/getkey", "", ""),
+		withBasic(newRequest("POST", "/checkpassword", "", ""), "alice@example.com", password),
+		newRequest("GET", "/getkey", "", ""),
 		postJSON("/email-agent-auth-tokens/validate", fields{"token": "x"}),
-		request("GET", "/.well-known/webfinger?resource=acct:alice@example.com", "", ""),
+		newRequest("GET", "/.well-known/webfinger?resource=acct:alice@example.com", "", ""),
 		withBearer(postJSON("/verify", fields{"username": "alice@example.com", "password": password, "service": "imap", "remote_ip": "192.0.2.9"}), h.secret),
 		withBearer(postJSON("/dovecot/auth-policy?command=allow", fields{"login": "alice@example.com"}), h.secret),
-		withBasic(request("GET", "/forward-auth", "", ""), "alice@example.com", password),
+		withBasic(newRequest("GET", "/forward-auth", "", ""), "alice@example.com", password),
 	} {
 		r.URL.Scheme = "http"
 		got := h.do(r)
@@ -254,14 +255,14 @@ func TestDatabaseAway(t *testing.T) {
 	log := captureLog(t)
 	h.db.Pool.Close()
 	for _, r := range []*http.Request{
-		withBasic(request("POST", "/checkpassword", "", ""), "alice@example.com", password),
+		withBasic(newRequest("POST", "/checkpassword", "", ""), "alice@example.com", password),
 		withBearer(postJSON("/checkpassword", fields{"username": "alice@example.com"}), h.secret),
 		withCertificate(postJSON("/checkpassword", fields{"username": "alice@example.com"})),
 		postJSON("/email-agent-auth-tokens/validate", fields{"token": "x"}),
 		withBearer(postJSON("/verify", fields{"username": "alice@example.com", "password": password, "service": "imap", "remote_ip": "192.0.2.9"}), h.secret),
 		withCertificate(postJSON("/dovecot/auth-policy?command=allow", fields{"login": "alice@example.com"})),
 		withCertificate(postJSON("/dovecot/auth-policy?command=report", fields{"login": "alice@example.com", "success": false})),
-		withBasic(request("GET", "/forward-auth", "", ""), "alice@example.com", password),
+		withBasic(newRequest("GET", "/forward-auth", "", ""), "alice@example.com", password),
 	} {
 		log.Reset()
 		got := h.do(r)
@@ -273,7 +274,7 @@ func TestDatabaseAway(t *testing.T) {
 			t.Errorf("%s: nothing in the log: %s", r.URL.Path, log)
 		}
 	}
-	h.do(request("GET", "/getkey", "", "")).want(t, 200, h.pubkeyAnswer(t))
+	h.do(newRequest("GET", "/getkey", "", "")).want(t, 200, h.pubkeyAnswer(t))
 }
 
 func TestHandle(t *testing.T) {
@@ -293,7 +294,7 @@ func TestHandle(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			new(API).Handle(func(http.ResponseWriter, *http.Request) error { return tt.err }).ServeHTTP(w, request("GET", "/", "", ""))
+			new(API).Handle(func(http.ResponseWriter, *http.Request) error { return tt.err }).ServeHTTP(w, newRequest("GET", "/", "", ""))
 			answer{w.Code, w.Header(), w.Body.String()}.want(t, tt.status, `{"error": "`+tt.body+`"}`)
 			if got := w.Header().Get("Retry-After"); got != tt.retryAfter {
 				t.Errorf("Retry-After %q, want %q", got, tt.retryAfter)
@@ -337,14 +338,14 @@ func TestLogHasNoSecrets(t *testing.T) {
 			"username=alice@example.com&password=%zz" + wrong + "&token=%zz" + agentToken,
 			"username=alice@example.com;password=" + wrong,
 			"--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n" + wrong,
-			strings.Repeat(wrong, maxBody/len(wrong)+1),
+			strings.Repeat(wrong, request.MaxBody/len(wrong)+1),
 		} {
 			for _, mediaType := range []string{"application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", wrong} {
 				for _, target := range []string{
 					"/checkpassword", "/verify", "/dovecot/auth-policy?command=report", "/dovecot/auth-policy?command=" + wrong,
 					"/email-agent-auth-tokens/validate", "/forward-auth", "/forward-auth?" + wrong,
 				} {
-					r := request("POST", target, mediaType, body)
+					r := newRequest("POST", target, mediaType, body)
 					if authorization != "" {
 						r.Header.Set("Authorization", authorization)
 					}
@@ -355,8 +356,8 @@ func TestLogHasNoSecrets(t *testing.T) {
 			}
 		}
 	}
-	h.do(request("GET", "/getkey?domain="+wrong+"&format=pubkey", "", ""))
-	h.do(request("GET", "/getkey?format="+wrong, "", ""))
+	h.do(newRequest("GET", "/getkey?domain="+wrong+"&format=pubkey", "", ""))
+	h.do(newRequest("GET", "/getkey?format="+wrong, "", ""))
 
 	for _, secret := range secrets {
 		if strings.Contains(log.String(), secret) {
@@ -404,13 +405,13 @@ func TestEnumeration(t *testing.T) {
 			return postForm("/checkpassword", url.Values{"username": {name}, "password": {password}})
 		},
 		"Basic": func(name, password string) *http.Request {
-			return withBasic(request("POST", "/checkpassword", "", ""), name, password)
+			return withBasic(newRequest("POST", "/checkpassword", "", ""), name, password)
 		},
 		"verify": func(name, password string) *http.Request {
 			return withBearer(postJSON("/verify", fields{"username": name, "password": password, "service": "imap", "remote_ip": "192.0.2.9"}), h.secret)
 		},
 		"forward-auth": func(name, password string) *http.Request {
-			return withBasic(request("GET", "/forward-auth?permission=imap", "", ""), name, password)
+			return withBasic(newRequest("GET", "/forward-auth?permission=imap", "", ""), name, password)
 		},
 		"lookup": func(name, _ string) *http.Request {
 			return postJSON("/checkpassword", fields{"username": name, "scopes": []string{"imap"}})
@@ -422,7 +423,7 @@ func TestEnumeration(t *testing.T) {
 			return postForm("/checkpassword", url.Values{"username": {name}, "password": {""}})
 		},
 		"app password": func(name, _ string) *http.Request {
-			return withBasic(request("POST", "/checkpassword", "", ""), name, h.app.Text())
+			return withBasic(newRequest("POST", "/checkpassword", "", ""), name, h.app.Text())
 		},
 	}
 	for how, ask := range asked {
@@ -457,7 +458,7 @@ func TestThrottled(t *testing.T) {
 			return withBearer(postJSON("/verify", fields{"username": name, "password": password, "service": "imap", "remote_ip": "192.0.2.1"}), h.secret)
 		},
 		"http": func(name, password string) *http.Request {
-			return withBasic(request("GET", "/forward-auth", "", ""), name, password)
+			return withBasic(newRequest("GET", "/forward-auth", "", ""), name, password)
 		},
 	} {
 		for _, name := range []string{"alice@example.com", "bob@example.com", "nobody@example.com"} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"authbridge/authserver/account"
+	"authbridge/authserver/request"
 )
 
 // An Error is a request that is refused. Message and the headers reach the
@@ -41,11 +42,31 @@ var (
 	errNoKey        = &Error{Status: http.StatusBadRequest, Message: "Domain is not JWT enabled"}
 )
 
+// refusalOf returns what the caller hears about an error that is its own doing;
+// nil if it is not.
+func refusalOf(err error) *Error {
+	var refused *Error
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case errors.Is(err, request.ErrManyAuthorizations):
+		return &Error{Status: http.StatusBadRequest, Message: "More than one Authorization header"}
+	case errors.Is(err, request.ErrMalformedBasic):
+		return &Error{Status: http.StatusBadRequest, Message: "Malformed Basic credentials"}
+	case errors.Is(err, request.ErrTooLarge):
+		return errTooLarge
+	case errors.Is(err, request.ErrMalformedBody):
+		return errParameters
+	}
+	return nil
+}
+
 // retryAfter is when to ask again after our own trouble.
 const retryAfter = 5 * time.Second
 
-// Handle lets an endpoint return its error: an *Error is the caller's doing and
-// is shown to it, anything else is ours and is only logged.
+// Handle lets an endpoint return its error: an *Error and what package request
+// has found are the caller's doing and are shown to it, anything else is ours
+// and is only logged.
 func (a *API) Handle(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -54,10 +75,10 @@ func (a *API) Handle(endpoint func(http.ResponseWriter, *http.Request) error) ht
 			return
 		}
 
-		var refused *Error
+		refused := refusalOf(err)
 		var throttled *account.ThrottledError
 		switch {
-		case errors.As(err, &refused):
+		case refused != nil:
 			slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "status", refused.Status, "err", err)
 		case errors.As(err, &throttled): // audit has a line about it
 			refused = &Error{

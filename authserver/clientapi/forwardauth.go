@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"authbridge/authserver/account"
+	"authbridge/authserver/request"
 )
 
 // ForwardAuth serves /forward-auth, which nginx, Caddy and Traefik ask whether
@@ -20,16 +21,16 @@ func (a *API) ForwardAuth(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	scheme, credentials, err := authorization(r)
+	scheme, credentials, err := request.Authorization(r)
 	if err != nil {
 		return err
 	}
-	name, password, malformed := parseBasic(credentials)
+	name, password, malformed := request.ParseBasic(credentials)
 	if scheme != "basic" || malformed != nil {
 		return gate.denied(nil)
 	}
 
-	login := account.Login{Name: name, Password: password, Service: gate.service, Client: peer(r)}
+	login := account.Login{Name: name, Password: password, Service: gate.service, Client: request.Peer(r)}
 	who, err := a.verify(r.Context(), login)
 	switch {
 	case errors.Is(err, account.ErrDenied):

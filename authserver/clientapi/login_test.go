@@ -31,7 +31,7 @@ func (h *house) faces() map[string]func(name, password, permission string) *http
 			for scope := range strings.SplitSeq(permission, ",") {
 				query += "&permission=" + scope
 			}
-			return withBasic(request("GET", "/forward-auth?service=http"+query, "", ""), name, password)
+			return withBasic(newRequest("GET", "/forward-auth?service=http"+query, "", ""), name, password)
 		},
 	}
 }
@@ -132,7 +132,7 @@ func TestAuthorizationDomainInTheLog(t *testing.T) {
 		strings.Repeat("x", 10_000): strings.Repeat("x", 253),
 	} {
 		log.Reset()
-		r := withBasic(request("POST", "/checkpassword", "", ""), "alice", password)
+		r := withBasic(newRequest("POST", "/checkpassword", "", ""), "alice", password)
 		r.Host = host
 		h.do(r).want(t, 400, `{"error": "Not a valid authorization domain"}`)
 		if !strings.Contains(log.String(), want) || strings.Count(log.String(), "\n") != 1 || log.Len() > 1000 ||
@@ -157,14 +157,14 @@ func (h *house) reopen(t *testing.T, err error) {
 func TestSealedKey(t *testing.T) {
 	h := newHouse(t)
 	log := captureLog(t)
-	before := h.do(request("GET", "/getkey?format=jwks", "", ""))
+	before := h.do(newRequest("GET", "/getkey?format=jwks", "", ""))
 	h.reopen(t, errors.New("sealed with another key"))
 	log.Reset()
 
 	for _, r := range []*http.Request{
-		withBasic(request("POST", "/checkpassword", "", ""), "alice", password),
-		withBasic(request("POST", "/checkpassword", "", ""), "alice", "wrong"),
-		request("GET", "/getkey?format=cert", "", ""),
+		withBasic(newRequest("POST", "/checkpassword", "", ""), "alice", password),
+		withBasic(newRequest("POST", "/checkpassword", "", ""), "alice", "wrong"),
+		newRequest("GET", "/getkey?format=cert", "", ""),
 	} {
 		got := h.do(r)
 		got.want(t, 503, `{"error": "Temporarily unavailable"}`)
@@ -175,14 +175,14 @@ func TestSealedKey(t *testing.T) {
 	if !strings.Contains(log.String(), "authserver secret check") {
 		t.Errorf("the log does not tell: %s", log)
 	}
-	h.do(request("GET", "/getkey", "", "")).want(t, 200, h.pubkeyAnswer(t))
-	h.do(request("GET", "/getkey?format=jwks", "", "")).want(t, 200, before.body)
-	if got := h.do(request("GET", "/.well-known/webfinger?resource=acct:alice@example.com", "", "")); got.status != 200 {
+	h.do(newRequest("GET", "/getkey", "", "")).want(t, 200, h.pubkeyAnswer(t))
+	h.do(newRequest("GET", "/getkey?format=jwks", "", "")).want(t, 200, before.body)
+	if got := h.do(newRequest("GET", "/.well-known/webfinger?resource=acct:alice@example.com", "", "")); got.status != 200 {
 		t.Errorf("%s", got)
 	}
 
 	// A domain that has no key at all.
-	keyless := withBasic(request("POST", "/checkpassword", "", ""), "alice", password)
+	keyless := withBasic(newRequest("POST", "/checkpassword", "", ""), "alice", password)
 	keyless.Host = "example.org"
 	h.do(keyless).want(t, 400, `{"error": "Domain is not JWT enabled"}`)
 
@@ -190,7 +190,7 @@ func TestSealedKey(t *testing.T) {
 	h.arrange(t, `update auth.keys set public_key = 'x'`)
 	h.reopen(t, nil)
 	for _, format := range []string{"pubkey", "cert", "jwks"} {
-		h.do(request("GET", "/getkey?format="+format, "", "")).want(t, 503, `{"error": "Temporarily unavailable"}`)
+		h.do(newRequest("GET", "/getkey?format="+format, "", "")).want(t, 503, `{"error": "Temporarily unavailable"}`)
 	}
 }
 

@@ -2,10 +2,7 @@ package clientapi
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,101 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"authbridge/authserver/request"
 	"authbridge/authserver/token"
-
-	"github.com/go-jose/go-jose/v4"
 )
-
-// pubkeyAnswer is what /getkey says of example.com.
-func (h *house) pubkeyAnswer(t *testing.T) string {
-	t.Helper()
-	text, err := token.PublicPEM(h.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := json.Marshal(map[string][]string{"public_key_pem": strings.Split(text, "\n")}) // strings
-	return string(body)
-}
-
-func TestGetKey(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	const notOurs, noKey = `{"error": "Not a valid authorization domain"}`, `{"error": "Domain is not JWT enabled"}`
-	pubkey := h.pubkeyAnswer(t)
-	for query, tt := range map[string]struct {
-		status int
-		want   string
-	}{
-		"":                                {200, pubkey},
-		"?type=d&format=pubkey":           {200, pubkey},
-		"?domain=example.com":             {200, pubkey},
-		"?domain=x.Example.com:5000":      {200, pubkey},
-		"?domain=example.org":             {404, noKey},
-		"?domain=example.org&format=cert": {404, noKey},
-		"?domain=example.org&format=jwks": {404, noKey},
-		"?domain=auth.example.org":        {404, notOurs},
-		"?domain=%00":                     {404, notOurs},
-		"?domain=a%40example.com":         {404, notOurs},
-		"?type=r":                         {404, `{"error": "Not a valid registry"}`},
-		"?type=x":                         {400, `{"error": "Invalid type code (d and r are valid)"}`},
-		"?format=der":                     {400, `{"error": "Invalid format (can be pubkey, cert or jwks)"}`},
-	} {
-		got := h.do(request("GET", "/getkey"+query, "", ""))
-		got.want(t, tt.status, tt.want)
-		cache := "no-store"
-		if tt.status == 200 {
-			cache = "public, max-age=300"
-		}
-		if c := got.header.Get("Cache-Control"); c != cache {
-			t.Errorf("%s: Cache-Control: %s, want %s", query, c, cache)
-		}
-	}
-}
-
-// The certificate is for the key that signs, and the same every time; its lines
-// joined are a PEM file.
-func TestGetKeyCertificate(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	first := h.do(request("GET", "/getkey?format=cert", "", ""))
-	var answer struct {
-		Cert         []string `json:"cert"`
-		PublicKeyPEM []string `json:"public_key_pem"`
-	}
-	if err := json.Unmarshal([]byte(first.body), &answer); err != nil || answer.PublicKeyPEM != nil {
-		t.Fatalf("%v: %s", err, first)
-	}
-	block, rest := pem.Decode([]byte(strings.Join(answer.Cert, "\n")))
-	if block == nil || len(rest) != 0 || answer.Cert[len(answer.Cert)-1] != "" {
-		t.Fatalf("lines %q", answer.Cert)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !h.key.(interface{ Equal(crypto.PublicKey) bool }).Equal(cert.PublicKey) {
-		t.Error("the certificate is for another key")
-	}
-	if again := h.do(request("GET", "/getkey?format=cert", "", "")); again.body != first.body {
-		t.Error("the certificate changes")
-	}
-}
-
-func TestGetKeyJWKS(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	got := h.do(request("GET", "/getkey?format=jwks", "", ""))
-	if got.header.Get("Content-Type") != "application/json" {
-		t.Errorf("%s", got)
-	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal([]byte(got.body), &set); err != nil || len(set.Keys) != 1 {
-		t.Fatalf("%v: %s", err, got)
-	}
-	if kid, _ := token.KID(h.key); !set.Keys[0].IsPublic() || len(set.Key(kid)) != 1 {
-		t.Errorf("keys %s", got.body)
-	}
-}
 
 func TestWebFinger(t *testing.T) {
 	t.Parallel()
@@ -138,7 +43,7 @@ func TestWebFinger(t *testing.T) {
 		"resource=acct:alice@example.org":                                                                {400, notOurs}, // no key
 		"resource=acct:alice@example.com%2Fx":                                                            {400, notOurs},
 	} {
-		got := h.do(request("GET", "/.well-known/webfinger?"+query, "", ""))
+		got := h.do(newRequest("GET", "/.well-known/webfinger?"+query, "", ""))
 		got.want(t, tt.status, tt.want)
 		if got.header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: no CORS header", query)
@@ -153,10 +58,10 @@ func TestWebFinger(t *testing.T) {
 		select d.id, k.purpose, k.algorithm, k.state, k.kid, k.public_key, k.sealed_key, k.sealed_by, now()
 		  from auth.keys k, auth.domains d where d.name = 'other.test'`)
 	other := newAPIOn(t, h)
-	other.do(request("GET", "/.well-known/webfinger?resource=acct:a@other.test", "", "")).
+	other.do(newRequest("GET", "/.well-known/webfinger?resource=acct:a@other.test", "", "")).
 		want(t, 400, `{"error": "Resource does not match this authorization domain"}`)
 	h.api.Issuer = "https://login.example.com/oidc"
-	h.do(request("GET", "/.well-known/webfinger?resource=acct:a@example.com", "", "")).
+	h.do(newRequest("GET", "/.well-known/webfinger?resource=acct:a@example.com", "", "")).
 		want(t, 200, `{"subject": "acct:a@example.com", "links": [{"rel": "http://openid.net/specs/connect/1.0/issuer", "href": "https://login.example.com/oidc"}]}`)
 }
 
@@ -178,7 +83,7 @@ func TestValidateAgentToken(t *testing.T) {
 	h := newHouse(t)
 	const invalid = `{"valid": false}`
 	const target = "/email-agent-auth-tokens/validate"
-	asJSON := func(body string) *http.Request { return request("POST", target, "application/json", body) }
+	asJSON := func(body string) *http.Request { return newRequest("POST", target, "application/json", body) }
 	for name, tt := range map[string]struct {
 		r      *http.Request
 		status int
@@ -190,13 +95,13 @@ func TestValidateAgentToken(t *testing.T) {
 		"blank":              {postJSON(target, fields{"token": " \n"}), 401, invalid},
 		"missing":            {asJSON("{}"), 401, invalid},
 		"missing in a form":  {postForm(target, url.Values{}), 401, invalid},
-		"no body":            {request("POST", target, "", ""), 401, invalid},
-		"in the URL":         {request("POST", target+"?token=x", "", ""), 401, invalid},
+		"no body":            {newRequest("POST", target, "", ""), 401, invalid},
+		"in the URL":         {newRequest("POST", target+"?token=x", "", ""), 401, invalid},
 		"bad JSON":           {asJSON(`{"token": `), 400, `{"error": "Invalid JSON"}`},
 		"a number":           {asJSON(`{"token": 7}`), 400, `{"error": "Missing or invalid parameters"}`},
 		"an array":           {asJSON(`["x"]`), 400, `{"error": "Missing or invalid parameters"}`},
 		"an array of tokens": {asJSON(`{"token": ["x"]}`), 400, `{"error": "Missing or invalid parameters"}`},
-		"too long":           {asJSON(`{"token": "` + strings.Repeat("0", maxBody) + `"}`), 413, `{"error": "Request body too large"}`},
+		"too long":           {asJSON(`{"token": "` + strings.Repeat("0", request.MaxBody) + `"}`), 413, `{"error": "Request body too large"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.do(tt.r).want(t, tt.status, tt.want)
@@ -308,7 +213,7 @@ func TestVerify(t *testing.T) {
 		})
 	}
 	h.do(withCertificate(postJSON("/verify", body(nil)))).want(t, 200, alice("password"))
-	h.do(withBearer(request("POST", "/verify", "", "{"), h.secret)).want(t, 400, `{"error": "Invalid JSON"}`)
+	h.do(withBearer(newRequest("POST", "/verify", "", "{"), h.secret)).want(t, 400, `{"error": "Invalid JSON"}`)
 
 	// Dovecot's login of somebody with the right password must not be what a
 	// stranger is told.
@@ -329,7 +234,7 @@ func TestForwardAuth(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	ask := func(query string) *http.Request {
-		return withBasic(request("GET", "/forward-auth"+query, "", ""), "alice+x@example.com", password)
+		return withBasic(newRequest("GET", "/forward-auth"+query, "", ""), "alice+x@example.com", password)
 	}
 	for _, query := range []string{"", "?permission=imap&permission=smtp", "?service=webdav&realm=x"} {
 		got := h.do(ask(query))
@@ -385,7 +290,7 @@ func TestForwardAuthChallenge(t *testing.T) {
 		"", "Basic", "Basic ***", "Basic YWxpY2U=", basic("alice", ""), basic("", ""), basic("alice", "wrong"),
 		basic("carol", password), "Bearer " + h.secret, "Digest x",
 	} {
-		r := request("GET", "/forward-auth?realm="+url.QueryEscape(`the "wiki\"`), "", "")
+		r := newRequest("GET", "/forward-auth?realm="+url.QueryEscape(`the "wiki\"`), "", "")
 		if authorization != "" {
 			r.Header.Set("Authorization", authorization)
 		}
@@ -403,7 +308,7 @@ func FuzzParseGate(f *testing.F) {
 	f.Add("permission=%zz;x")
 	f.Add("realm=%22%5c")
 	f.Fuzz(func(t *testing.T, query string) {
-		r := request("GET", "/forward-auth", "", "")
+		r := newRequest("GET", "/forward-auth", "", "")
 		r.URL.RawQuery = query
 		g, err := parseGate(r)
 		if err != nil {
@@ -552,7 +457,7 @@ func FuzzDovecotPolicy(f *testing.F) {
 	f.Add("report", `{"login":"\u0000","success":true,"attrs":{"cred":"\u0000"}}`)
 	f.Add("report", `{"login":"\ud800","protocol":"\ud800","success":false}`)
 	f.Fuzz(func(t *testing.T, command, body string) {
-		got := h.do(withBearer(request("POST", "/dovecot/auth-policy?command="+url.QueryEscape(command), "application/json", body), h.secret))
+		got := h.do(withBearer(newRequest("POST", "/dovecot/auth-policy?command="+url.QueryEscape(command), "application/json", body), h.secret))
 		var answer struct {
 			Status *int    `json:"status"`
 			Msg    *string `json:"msg"`

@@ -5,7 +5,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 )
@@ -33,7 +32,7 @@ func (k *SigningKey) CertificatePEM() (string, error) {
 // makeCertificate signs what Certificate returns.
 func (k *SigningKey) makeCertificate() ([]byte, error) {
 	if k.private == nil {
-		return nil, errors.New("the private key of " + k.KID + " is not open")
+		return nil, k.errSealed()
 	}
 	kid, err := base64.RawURLEncoding.DecodeString(k.KID)
 	if err != nil {
@@ -44,7 +43,7 @@ func (k *SigningKey) makeCertificate() ([]byte, error) {
 		// At most 20 octets, with the one that says it is positive: RFC 5280
 		// section 4.1.2.2.
 		SerialNumber:          new(big.Int).SetBytes(kid[:16]),
-		Subject:               pkix.Name{CommonName: k.domain},
+		Subject:               pkix.Name{CommonName: k.holder},
 		NotBefore:             notBefore,
 		NotAfter:              notBefore.AddDate(certificateYears, 0, 0),
 		BasicConstraintsValid: true, // CA:FALSE

@@ -103,3 +103,34 @@ func TestCertificate(t *testing.T) {
 		})
 	}
 }
+
+// A bundle is what a registry keeps in a file, and compares.
+func TestBundle(t *testing.T) {
+	var keys KeySet
+	var want string
+	for _, file := range []string{"rsa2048.pkcs8.pem", "p256.pkcs8.pem", "ed25519.pkcs8.pem"} {
+		key := signingKey(t, file)
+		keys.add(key, len(keys.public) == 0)
+		text, err := key.CertificatePEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want += text
+	}
+	for range 2 {
+		if got, err := keys.Bundle(); err != nil || got != want {
+			t.Errorf("%v, got %s want %s", err, got, want)
+		}
+	}
+	if got, err := new(KeySet).Bundle(); err != nil || got != "" {
+		t.Errorf("without keys: %q, %v", got, err)
+	}
+
+	// A bundle without one of the keys is worse than none.
+	sealed := signingKey(t, "rsa2048.pkcs8.pem")
+	sealed.private, sealed.certificate = nil, sealed.makeCertificate
+	keys.add(sealed, false)
+	if got, err := keys.Bundle(); err == nil {
+		t.Errorf("a bundle with a sealed key: %s", got)
+	}
+}

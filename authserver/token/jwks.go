@@ -1,44 +1,70 @@
 package token
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A Domain is a domain with its keys, as of when it was looked up.
-type Domain struct {
-	Name string // in A-labels
-
-	subdomains bool          // its keys sign for the domains below, too
-	active     []*SigningKey // that can sign, preferred ones first
-	public     []jose.JSONWebKey
+// A KeySet is the keys that somebody signs with, and those by which others
+// verify it, as of when it was looked up.
+type KeySet struct {
+	active []*SigningKey // that can sign, preferred ones first
+	sealed *SigningKey   // that should sign, and cannot be opened; nil: none
+	public []*SigningKey // that verify: active, published and retired, in this order
 }
 
-// add adds a key in a state. Keys come in the order of api.signing_keys.
-func (d *Domain) add(key *SigningKey, state string) {
-	if key.Public == nil {
-		return // it cannot even verify
+// A Domain is a domain with its keys.
+type Domain struct {
+	Name string // in A-labels
+	KeySet
+
+	subdomains bool // its keys sign for the domains below, too
+}
+
+// A Registry is a Docker registry with the keys that tokens for it are signed
+// with: its own, or those of its domain. In the second case its own may be
+// there, too, so that the registry learns them before they sign.
+type Registry struct {
+	ClientID string
+	Domain   string // its name
+	KeySet
+}
+
+// add adds a key, which is to sign or only to verify. Keys come in the order of
+// api.signing_keys.
+func (s *KeySet) add(key *SigningKey, signs bool) {
+	switch {
+	case signs && key.private != nil:
+		s.active = append(s.active, key)
+	case signs && (s.sealed == nil || s.sealed.Public == nil):
+		s.sealed = key
 	}
-	if state == "active" && key.private != nil {
-		d.active = append(d.active, key)
+	if key.Public != nil {
+		s.public = append(s.public, key)
 	}
-	d.public = append(d.public, key.jwk())
+}
+
+// share returns a set with the same keys, to which others can be added.
+func (s *KeySet) share() KeySet {
+	return KeySet{active: slices.Clip(s.active), sealed: s.sealed, public: slices.Clip(s.public)}
 }
 
 // Active returns the key that signs, RSA before others, since every client
 // knows RS256; or nil if there is none.
-func (d *Domain) Active() *SigningKey {
-	if len(d.active) == 0 {
+func (s *KeySet) Active() *SigningKey {
+	if len(s.active) == 0 {
 		return nil
 	}
-	return d.active[0]
+	return s.active[0]
 }
 
 // ActiveAlgorithm returns the key of this kind that signs, or nil if there is
 // none.
-func (d *Domain) ActiveAlgorithm(a Algorithm) *SigningKey {
-	for _, key := range d.active {
+func (s *KeySet) ActiveAlgorithm(a Algorithm) *SigningKey {
+	for _, key := range s.active {
 		if key.algorithm == a {
 			return key
 		}
@@ -46,14 +72,39 @@ func (d *Domain) ActiveAlgorithm(a Algorithm) *SigningKey {
 	return nil
 }
 
-// JWKS returns all public keys of the domain (RFC 7517): active, published and
-// retired, in this order. The list is the caller's own.
-func (d *Domain) JWKS() jose.JSONWebKeySet {
-	keys := slices.Clone(d.public)
-	if keys == nil {
-		keys = []jose.JSONWebKey{} // the member "keys" is an array, even if it is empty
+// Sealed returns a key that should sign and cannot be opened, if there is no
+// other that signs; else nil. The key has no Public if that cannot be read
+// either.
+func (s *KeySet) Sealed() *SigningKey {
+	if len(s.active) > 0 {
+		return nil
+	}
+	return s.sealed
+}
+
+// JWKS returns all public keys (RFC 7517): active, published and retired, in
+// this order. The list is the caller's own.
+func (s *KeySet) JWKS() jose.JSONWebKeySet {
+	keys := make([]jose.JSONWebKey, len(s.public)) // the member "keys" is an array, even if it is empty
+	for i, key := range s.public {
+		keys[i] = key.jwk()
 	}
 	return jose.JSONWebKeySet{Keys: keys}
+}
+
+// Bundle returns the certificates of all keys as PEM, in the order of JWKS. It
+// is an error if a key has none because it cannot be opened: whoever replaces
+// its bundle by one without that key would no longer believe it.
+func (s *KeySet) Bundle() (string, error) {
+	var bundle strings.Builder
+	for _, key := range s.public {
+		text, err := key.CertificatePEM()
+		if err != nil {
+			return "", fmt.Errorf("bundle: %w", err)
+		}
+		bundle.WriteString(text)
+	}
+	return bundle.String(), nil
 }
 
 // jwk returns the public half as a JWK.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -17,14 +19,34 @@ type SigningKey struct {
 	Public crypto.PublicKey
 
 	algorithm Algorithm
-	method    jwt.SigningMethod // the one of the algorithm, whatever a token says
-	private   crypto.Signer     // nil: it cannot be opened, and the key only verifies
-	header    string            // of every token, in base64url, and the dot behind it
+	method    jwt.SigningMethod               // the one of the algorithm, whatever a token says
+	private   crypto.Signer                   // nil: it cannot be opened, and the key only verifies
+	headers   map[Hint]func() (string, error) // of every token, in base64url, and the dot behind it; made once
 
-	domain      string
+	holder      string // what the certificate calls it: a domain, or the client id of a registry
 	createdAt   time.Time
 	sealed      []byte
 	certificate func() ([]byte, error) // makes it once
+}
+
+// A Hint is how the header of a token says which key has signed it.
+type Hint string
+
+const (
+	HintKID      Hint = "kid"          // RFC 7638, the name of the key in the JWKS
+	HintLibtrust Hint = "kid-libtrust" // what registries before version 3 call a key of their bundle
+	HintX5C      Hint = "x5c"          // the certificate
+	HintX5CKID   Hint = "x5c+kid"      // both the certificate and the kid of RFC 7638
+)
+
+var hints = []Hint{HintKID, HintLibtrust, HintX5C, HintX5CKID}
+
+// ParseHint returns the hint of this name.
+func ParseHint(name string) (Hint, error) {
+	if h := Hint(name); slices.Contains(hints, h) {
+		return h, nil
+	}
+	return "", fmt.Errorf("%q is not a key hint, want %s, %s, %s or %s", name, HintKID, HintLibtrust, HintX5C, HintX5CKID)
 }
 
 // signingMethod returns what a kind of key signs tokens with (RFC 7518 section
@@ -44,20 +66,31 @@ func signingMethod(a Algorithm) jwt.SigningMethod {
 // Algorithm returns the kind of the key.
 func (k *SigningKey) Algorithm() Algorithm { return k.algorithm }
 
-// Sign returns claims as a compact JWS (RFC 7515 section 3.1) with typ JWT and
-// the key's kid. Claims are marshalled as JSON; times in them must be integers,
-// because some verifiers refuse fractions.
-func (k *SigningKey) Sign(claims any) (string, error) {
+// Sign returns claims as SignHinted does, with the kid of RFC 7638.
+func (k *SigningKey) Sign(claims any) (string, error) { return k.SignHinted(HintKID, claims) }
+
+// SignHinted returns claims as a compact JWS (RFC 7515 section 3.1) with typ JWT
+// and what the hint stands for. Claims are marshalled as JSON; times in them
+// must be integers, because some verifiers refuse fractions.
+func (k *SigningKey) SignHinted(hint Hint, claims any) (string, error) {
 	if k.private == nil {
-		return "", errors.New("the private key of " + k.KID + " is not open")
+		return "", k.errSealed()
+	}
+	makeHeader := k.headers[hint]
+	if makeHeader == nil {
+		return "", fmt.Errorf("%q is not a key hint", string(hint))
+	}
+	header, err := makeHeader()
+	if err != nil {
+		return "", err
 	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("claims: %w", err)
 	}
 	base64url := base64.RawURLEncoding
-	jws := make([]byte, 0, len(k.header)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(maxSignature))
-	jws = append(jws, k.header...)
+	jws := make([]byte, 0, len(header)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(maxSignature))
+	jws = append(jws, header...)
 	jws = base64url.AppendEncode(jws, payload)
 	signature, err := k.method.Sign(string(jws), k.private)
 	if err != nil {
@@ -71,20 +104,51 @@ func (k *SigningKey) Sign(claims any) (string, error) {
 // be longer ones.
 const maxSignature = rsaBits / 8
 
+// errSealed is the error of what only a private key can do.
+func (k *SigningKey) errSealed() error {
+	return errors.New("the private key of " + k.KID + " is not open")
+}
+
 // protectedHeader is the JOSE header of a token (RFC 7515 section 4.1).
 type protectedHeader struct {
-	Algorithm string `json:"alg"`
-	KID       string `json:"kid"`
-	Type      string `json:"typ"`
+	Algorithm string   `json:"alg"`
+	KID       string   `json:"kid,omitempty"`
+	Type      string   `json:"typ"`
+	X5C       [][]byte `json:"x5c,omitempty"` // base64 with padding, unlike all else in a JWS: section 4.1.6
 }
 
 // open lets the key sign.
-func (k *SigningKey) open(private crypto.Signer) error {
-	header, err := json.Marshal(protectedHeader{k.method.Alg(), k.KID, "JWT"})
-	if err != nil {
-		return fmt.Errorf("JOSE header: %w", err)
-	}
+func (k *SigningKey) open(private crypto.Signer) {
 	k.private = private
-	k.header = base64.RawURLEncoding.EncodeToString(header) + "."
-	return nil
+	k.headers = map[Hint]func() (string, error){}
+	for _, hint := range hints {
+		k.headers[hint] = sync.OnceValues(func() (string, error) { return k.makeHeader(hint) })
+	}
+}
+
+// makeHeader encodes a header of k.headers.
+func (k *SigningKey) makeHeader(hint Hint) (string, error) {
+	header := protectedHeader{Algorithm: k.method.Alg(), Type: "JWT"}
+	var err error
+	switch hint {
+	case HintKID, HintX5CKID:
+		header.KID = k.KID
+	case HintLibtrust:
+		if header.KID, err = libtrustKID(k.Public); err != nil {
+			return "", err
+		}
+	}
+	switch hint {
+	case HintX5C, HintX5CKID:
+		der, err := k.Certificate()
+		if err != nil {
+			return "", err
+		}
+		header.X5C = [][]byte{der}
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return "", fmt.Errorf("JOSE header: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(text) + ".", nil
 }

@@ -1,10 +1,11 @@
-// Package token is the keys that a domain signs with: their making and import,
-// their names, how others learn the public half, and the tokens they sign.
+// Package token is the keys that domains and Docker registries sign with: their
+// making and import, their names, how others learn the public half, and the
+// tokens they sign.
 //
 //	key.go          making, importing and naming keys: PKCS #8, SPKI, RFC 7638
 //	keys.go         Keys, what the database has, kept up to date; which domain answers for a host
 //	jwt.go          SigningKey, the one place where JWTs are made: RFC 7515, RFC 7519
-//	jwks.go         the public keys of a domain: RFC 7517
+//	jwks.go         KeySet, the keys of a domain or of a registry: RFC 7517
 //	certificate.go  one self-signed certificate for each key: RFC 5280
 //	dns.go          DKIM, SPF and DMARC records to publish, and whether they are
 //
@@ -27,11 +28,13 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -253,12 +256,17 @@ func UnmarshalPublic(der []byte) (crypto.PublicKey, error) {
 }
 
 // Row names the row of auth.keys that a private key is sealed for, as
-// sql/api/key.sql says: by domain and public key (SPKI DER), which are known
-// before the row is, and stay. Selector, state and id may change.
-func Row(domain string, publicKey []byte) string {
+// sql/api/key.sql says: by owner and public key (SPKI DER), which are known
+// before the row is, and stay. Selector, state and id may change. The owner is
+// the name of a domain, or what RegistryOwner returns.
+func Row(owner string, publicKey []byte) string {
 	hash := sha256.Sum256(publicKey)
-	return "auth.keys:" + domain + ":" + hex.EncodeToString(hash[:])
+	return "auth.keys:" + owner + ":" + hex.EncodeToString(hash[:])
 }
+
+// RegistryOwner returns the owner of a Docker registry's own keys. It is not
+// the name of any domain.
+func RegistryOwner(clientID string) string { return "registry:" + clientID }
 
 // PublicPEM returns a public key as a PEM block of SPKI.
 func PublicPEM(pub crypto.PublicKey) (string, error) {
@@ -277,4 +285,20 @@ func KID(pub crypto.PublicKey) (string, error) {
 		return "", fmt.Errorf("thumbprint of a key that is a %T: %w", pub, err)
 	}
 	return base64.RawURLEncoding.EncodeToString(thumbprint), nil
+}
+
+// libtrustKID returns the name that github.com/docker/libtrust gives to a public
+// key: 240 bits of the SHA-256 of its SPKI, in base32, in groups of four. The
+// library knows no Ed25519; the name follows the same rule.
+func libtrustKID(pub crypto.PublicKey) (string, error) {
+	der, err := MarshalPublic(pub)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.Sum256(der)
+	var groups []string
+	for group := range slices.Chunk([]byte(base32.StdEncoding.EncodeToString(hash[:30])), 4) {
+		groups = append(groups, string(group))
+	}
+	return strings.Join(groups, ":"), nil
 }

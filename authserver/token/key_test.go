@@ -14,8 +14,11 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/docker/libtrust"
 )
 
 func TestGenerate(t *testing.T) {
@@ -232,6 +235,26 @@ func TestKIDVectors(t *testing.T) {
 }
 
 // RFC 7518 section 6.2.1.2: coordinates have their full length, zeros included.
+func TestLibtrustKID(t *testing.T) {
+	for _, file := range []string{"rsa2048.pkcs8.pem", "p256.pkcs8.pem"} {
+		key := signingKey(t, file)
+		theirs, err := libtrust.FromCryptoPublicKey(key.Public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := libtrustKID(key.Public); err != nil || got != theirs.KeyID() {
+			t.Errorf("%s: %s, %v; want %s", file, got, err, theirs.KeyID())
+		}
+	}
+	got, err := libtrustKID(signingKey(t, "ed25519.pkcs8.pem").Public)
+	if err != nil || !regexp.MustCompile(`^[A-Z2-7]{4}(:[A-Z2-7]{4}){11}$`).MatchString(got) {
+		t.Errorf("Ed25519: %s, %v", got, err)
+	}
+	if _, err := libtrustKID("no key"); err == nil {
+		t.Error("what is no key has a name")
+	}
+}
+
 func TestKIDOfShortCoordinate(t *testing.T) {
 	var key *ecdsa.PrivateKey
 	for full := true; full; {

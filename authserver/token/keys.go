@@ -1,17 +1,19 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"authbridge/internal/pg"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,27 +22,30 @@ import (
 // ErrNoDomain means a name that none of our domains answers for.
 var ErrNoDomain = errors.New("not one of our domains")
 
-// Keys is the signing keys of all domains, as the database has them.
+// Keys is the signing keys of all domains and Docker registries, as the database
+// has them.
 type Keys struct {
 	db      *pgxpool.Pool
 	open    func(row string, sealed []byte) ([]byte, error)
-	every   time.Duration // between reloads that nothing asks for
 	current atomic.Pointer[snapshot]
 }
 
 // snapshot is what the database had at one time. It is never changed.
 type snapshot struct {
-	domains map[string]*Domain     // by name
-	keys    map[string]*SigningKey // by row, those that cannot sign as well
-	sealed  map[string]*SigningKey // by domain, if it has an active key and none opens
+	domains    map[string]*Domain     // by name
+	registries map[string]*Registry   // by client id
+	of         map[string][]*Registry // by the name of their domain, each list by client id
+	keys       map[string]*SigningKey // by row, those that cannot sign as well
 }
 
 // OpenKeys loads all keys. open returns what a sealed key is: see internal/seal,
 // and Row for what row is. A key that it cannot open is logged and verifies
 // only.
 func OpenKeys(ctx context.Context, db *pgxpool.Pool, open func(row string, sealed []byte) ([]byte, error)) (*Keys, error) {
-	k := &Keys{db: db, open: open, every: time.Minute}
+	k := &Keys{db: db, open: open}
 	k.current.Store(&snapshot{})
+	ctx, cancel := context.WithTimeout(ctx, pg.LoadTimeout)
+	defer cancel()
 	if err := k.load(ctx, db); err != nil {
 		return nil, err
 	}
@@ -70,10 +75,25 @@ func (k *Keys) Domain(host string) (*Domain, error) {
 	return nil, ErrNoDomain
 }
 
-// Sealed returns an active key of a domain, by its name as in Domain, that
-// cannot be opened, if the domain has no other that signs; else nil. The key
-// has no Public if that cannot be read either.
-func (k *Keys) Sealed(domain string) *SigningKey { return k.current.Load().sealed[domain] }
+// Registry returns the Docker registry with a client id, which is compared byte
+// by byte; nil if there is none.
+func (k *Keys) Registry(clientID string) *Registry { return k.current.Load().registries[clientID] }
+
+// RegistriesOf returns the registries that belong to the domain of a name, by
+// client id. It is not for those above or below it. The list is the caller's
+// own.
+func (k *Keys) RegistriesOf(domain string) []*Registry {
+	return slices.Clone(k.current.Load().of[domain])
+}
+
+// Sealed returns what KeySet.Sealed does, of a domain by its name as in Domain.
+func (k *Keys) Sealed(domain string) *SigningKey {
+	d := k.current.Load().domains[domain]
+	if d == nil {
+		return nil
+	}
+	return d.Sealed()
+}
 
 // Unwilling returns the nearest domain above a host name that has an active
 // key, if none may sign for the host; else nil. It is for messages.
@@ -84,7 +104,7 @@ func (k *Keys) Unwilling(host string) *Domain {
 	}
 	now := k.current.Load()
 	for _, above, found := strings.Cut(name, "."); found; _, above, found = strings.Cut(above, ".") {
-		if d := now.domains[above]; d != nil && (d.Active() != nil || now.sealed[above] != nil) {
+		if d := now.domains[above]; d != nil && (d.Active() != nil || d.Sealed() != nil) {
 			return d
 		}
 	}
@@ -122,21 +142,11 @@ func hostName(host string) (name string, ok bool) {
 // text.
 const maxHost = 253
 
-// loadTimeout is longer than it takes to read all keys, and shorter than the
-// network's own patience with a server that is gone.
-const loadTimeout = 10 * time.Second
-
-// querier is a pool or a connection.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // load calls api.signing_keys.
-func (k *Keys) load(ctx context.Context, db querier) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
+func (k *Keys) load(ctx context.Context, db pg.Querier) error {
 	rows, _ := db.Query(ctx, // its error comes out of CollectRows
-		`select domain, jwt_subdomains, coalesce(kid, '') as kid, coalesce(state, '') as state, public_key, sealed_key,
+		`select domain, jwt_subdomains, coalesce(registry, '') as registry, coalesce(signing_key, '') as signing_key,
+		        coalesce(kid, '') as kid, coalesce(state, '') as state, public_key, sealed_key,
 		        coalesce(created_at, 'epoch') as created_at
 		   from api.signing_keys()`)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[keyRow])
@@ -145,50 +155,79 @@ func (k *Keys) load(ctx context.Context, db querier) error {
 	}
 
 	was := k.current.Load()
-	is := &snapshot{domains: map[string]*Domain{}, keys: map[string]*SigningKey{}, sealed: map[string]*SigningKey{}}
+	is := &snapshot{
+		domains: map[string]*Domain{}, registries: map[string]*Registry{}, of: map[string][]*Registry{},
+		keys: map[string]*SigningKey{},
+	}
 	for _, row := range found {
-		d := is.domains[row.Domain]
-		if d == nil {
-			d = &Domain{Name: row.Domain, subdomains: row.JWTSubdomains}
-			is.domains[row.Domain] = d
-		}
+		set := is.keySet(row)
 		if row.KID == "" {
-			continue // the domain has no keys
+			continue // it has no keys
 		}
-		name := Row(row.Domain, row.PublicKey)
+		name := Row(row.owner(), row.PublicKey)
 		key := was.keys[name]
 		if !key.stands(row) {
 			if key, err = row.key(k.open, name); err != nil {
-				slog.ErrorContext(ctx, "signing key is of no use", "domain", row.Domain, "kid", row.KID, "err", err)
+				slog.ErrorContext(ctx, "signing key is of no use", "owner", row.owner(), "kid", row.KID, "err", err)
 			}
 		}
 		is.keys[name] = key
-		d.add(key, row.State)
-		if other := is.sealed[row.Domain]; row.State == "active" && key.private == nil && (other == nil || other.Public == nil) {
-			is.sealed[row.Domain] = key
-		}
+		// A registry's own keys only verify while its domain's sign.
+		set.add(key, row.State == "active" && row.SigningKey != "domain")
 	}
-	maps.DeleteFunc(is.sealed, func(domain string, _ *SigningKey) bool { return is.domains[domain].Active() != nil })
 	k.current.Store(is)
 	return nil
 }
 
-// keyRow is a key of a domain as api.signing_keys has it, or a domain without
+// keySet returns the keys that those of a row are added to. Domains come before
+// registries.
+func (s *snapshot) keySet(row keyRow) *KeySet {
+	if row.Registry == "" {
+		d := s.domains[row.Domain]
+		if d == nil {
+			d = &Domain{Name: row.Domain, subdomains: row.JWTSubdomains}
+			s.domains[row.Domain] = d
+		}
+		return &d.KeySet
+	}
+	r := s.registries[row.Registry]
+	if r == nil {
+		r = &Registry{ClientID: row.Registry, Domain: row.Domain}
+		if row.SigningKey == "domain" {
+			r.KeySet = s.domains[row.Domain].share()
+		}
+		s.registries[row.Registry] = r
+		s.of[row.Domain] = append(s.of[row.Domain], r)
+	}
+	return &r.KeySet
+}
+
+// keyRow is a key as api.signing_keys has it, or a domain or a registry without
 // keys.
 type keyRow struct {
 	Domain        string
 	JWTSubdomains bool
-	KID           string // empty: the domain has no keys, and what follows is void
+	Registry      string // client id; empty: the key is the domain's
+	SigningKey    string // whose keys sign for the registry: registry, domain
+	KID           string // empty: there is no key, and what follows is void
 	State         string
 	PublicKey     []byte
 	SealedKey     []byte
 	CreatedAt     time.Time
 }
 
+// owner returns whose key it is, as Row has it.
+func (r keyRow) owner() string {
+	if r.Registry != "" {
+		return RegistryOwner(r.Registry)
+	}
+	return r.Domain
+}
+
 // key returns the key of a row. With an error it is one that cannot sign, and
 // if its public half cannot be read either, one that cannot verify.
 func (r keyRow) key(open func(row string, sealed []byte) ([]byte, error), name string) (*SigningKey, error) {
-	key := &SigningKey{KID: r.KID, domain: r.Domain, createdAt: r.CreatedAt, sealed: r.SealedKey}
+	key := &SigningKey{KID: r.KID, holder: cmp.Or(r.Registry, r.Domain), createdAt: r.CreatedAt, sealed: r.SealedKey}
 	key.certificate = sync.OnceValues(key.makeCertificate)
 	pub, err := UnmarshalPublic(r.PublicKey)
 	if err != nil {
@@ -217,7 +256,8 @@ func (r keyRow) key(open func(row string, sealed []byte) ([]byte, error), name s
 	if !pub.(interface{ Equal(crypto.PublicKey) bool }).Equal(private.Public()) {
 		return key, errors.New("the private key is not that of the public key")
 	}
-	return key, key.open(private)
+	key.open(private)
+	return key, nil
 }
 
 // stands reports whether a key that was loaded before is still what the
@@ -229,113 +269,15 @@ func (k *SigningKey) stands(row keyRow) bool {
 		(k.private != nil || string(k.sealed) == string(row.SealedKey))
 }
 
-// Between attempts to reach the database.
-const (
-	minBackoff = 100 * time.Millisecond
-	maxBackoff = 30 * time.Second
-)
-
 // Run reloads the keys whenever the database says that they have changed, after
 // it was away, and every minute, until ctx ends; then it returns nil. While the
 // database cannot be reached, the keys stay what they are. Only one Run at a
 // time.
 func (k *Keys) Run(ctx context.Context) error {
-	backoff := minBackoff
-	away := false
-	for {
-		began := time.Now()
-		err := k.follow(ctx, func() {
-			if away {
-				slog.InfoContext(ctx, "the database is back, signing keys are up to date")
-			}
-			away = false
-		})
-		if ctx.Err() != nil {
-			return nil
-		}
-		if time.Since(began) > maxBackoff {
-			backoff = minBackoff
-		}
-		if !away { // once, however long it takes
-			slog.WarnContext(ctx, "the database is gone, signing keys stay as they are", "err", err)
-		}
-		away = true
-		// Servers that have lost the same database do not come back at once.
-		pause := backoff/2 + rand.N(backoff/2)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
-		}
-		backoff = min(2*backoff, maxBackoff)
-	}
-}
-
-const (
-	// coalesce is how long a change waits for others to be loaded with it.
-	coalesce = 20 * time.Millisecond
-
-	// minInterval is the least time between two reloads: every login of the
-	// database may notify, and as often as it likes.
-	minInterval = 250 * time.Millisecond
-)
-
-// follow keeps the keys up to date on a connection of its own, until that ends.
-// It calls loaded whenever they are.
-func (k *Keys) follow(ctx context.Context, loaded func()) error {
-	conn, err := k.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		conn.Close(ctx) // nothing is lost with it
-	}()
-	for {
-		// Whatever is committed after this is notified, or loaded.
-		if err := k.load(ctx, conn); err != nil {
-			return err
-		}
-		loaded()
-		next := time.Now().Add(minInterval)
-		if err := wait(ctx, conn, k.every); err != nil {
-			return err
-		}
-		soon, cancel := context.WithTimeout(ctx, max(coalesce, time.Until(next)))
-		for err = nil; err == nil; {
-			_, err = conn.WaitForNotification(soon)
-		}
-		cancel()
-		if soon.Err() == nil {
-			return fmt.Errorf("notifications: %w", err)
-		}
-	}
-}
-
-// connect returns a connection that listens to changes of domains. It comes out
-// of the pool, which knows how to connect, and does not go back.
-func (k *Keys) connect(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
-	pooled, err := k.db.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	conn := pooled.Hijack()
-	if _, err := conn.Exec(ctx, `listen authserver_domain`); err != nil {
-		conn.Close(ctx)
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	return conn, nil
-}
-
-// wait returns nil after a notification, or after a time without one.
-func wait(ctx context.Context, conn *pgx.Conn, most time.Duration) error {
-	bounded, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	if _, err := conn.WaitForNotification(bounded); err != nil && bounded.Err() == nil {
-		return fmt.Errorf("notifications: %w", err)
-	}
-	return ctx.Err()
+	return pg.Follow(ctx, k.db, pg.Followed{
+		What:     "signing keys",
+		Channels: []string{"authserver_domain", "authserver_docker_registry"},
+		Every:    time.Minute,
+		Load:     k.load,
+	})
 }

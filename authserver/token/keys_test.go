@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,8 +81,8 @@ type sealedKey struct {
 	SealedBy  string    `json:"sealed_by"`
 }
 
-// newKey makes a key for tokens of a domain.
-func (h house) newKey(t testing.TB, domain string, a Algorithm) sealedKey {
+// newKey makes a key for tokens of an owner, as Row has it.
+func (h house) newKey(t testing.TB, owner string, a Algorithm) sealedKey {
 	t.Helper()
 	key, err := Generate(a)
 	if err != nil {
@@ -103,7 +102,7 @@ func (h house) newKey(t testing.TB, domain string, a Algorithm) sealedKey {
 	}
 	return sealedKey{
 		Purpose: JWT, Algorithm: a, KID: name, PublicKey: der,
-		SealedKey: h.sealing.Seal(plain, Row(domain, der)), SealedBy: h.sealing.ID(),
+		SealedKey: h.sealing.Seal(plain, Row(owner, der)), SealedBy: h.sealing.ID(),
 	}
 }
 
@@ -405,14 +404,14 @@ func TestRotation(t *testing.T) {
 		set := d.JWKS()
 		return len(set.Key(kid)) == 1
 	}
-	h.must(t, `api.publish_keys('example.com', $1)`, []sealedKey{fresh})
+	h.must(t, `api.publish_keys('domain', 'example.com', $1)`, []sealedKey{fresh})
 	await(t, "published", all(func(keys *Keys) bool { return knows(keys, fresh.KID) }))
 	for _, keys := range servers {
 		if !signsWith(keys, "example.com", old.KID) {
 			t.Error("a published key signs")
 		}
 	}
-	h.must(t, `api.activate_key('example.com', $1)`, fresh.KID)
+	h.must(t, `api.activate_key('domain', 'example.com', $1)`, fresh.KID)
 	await(t, "activated", all(func(keys *Keys) bool { return signsWith(keys, "example.com", fresh.KID) }))
 	for _, keys := range servers {
 		set := keys.mustDomain(t, "example.com").JWKS()
@@ -423,7 +422,7 @@ func TestRotation(t *testing.T) {
 	close(stop)
 	users.Wait()
 
-	h.must(t, `api.remove_key('example.com', $1, false)`, old.KID)
+	h.must(t, `api.remove_key('domain', 'example.com', $1, false)`, old.KID)
 	await(t, "removed", all(func(keys *Keys) bool { return !knows(keys, old.KID) }))
 	h.createDomain(t, "example.org", false)
 	await(t, "another domain", all(func(keys *Keys) bool { _, err := keys.Domain("example.org"); return err == nil }))
@@ -491,31 +490,13 @@ func (h house) listening(t *testing.T, super *pgxpool.Pool) func() bool {
 	}
 }
 
-func TestRunSurvivesItsConnection(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	h.createDomain(t, "example.com", false, h.newKey(t, "example.com", P256))
-	super := superuser(t)
-	keys := h.openKeys(t)
-	h.Pool.Reset() // what OpenKeys used is not to be taken for the connection that listens
-	run(t, keys)
-	for range 3 {
-		await(t, "listening", h.listening(t, super))
-		h.terminate(t, super)
-		fresh := h.newKey(t, "example.com", P256)
-		h.must(t, `api.publish_keys('example.com', $1)`, []sealedKey{fresh})
-		h.must(t, `api.activate_key('example.com', $1)`, fresh.KID)
-		await(t, "a change after the connection was lost", func() bool { return signsWith(keys, "example.com", fresh.KID) })
-	}
-}
-
 // While there is no database, the keys that there were sign.
 func TestRunWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	first, second := h.newKey(t, "example.com", P256), h.newKey(t, "example.com", P256)
 	h.createDomain(t, "example.com", false, first)
-	h.must(t, `api.publish_keys('example.com', $1)`, []sealedKey{second})
+	h.must(t, `api.publish_keys('domain', 'example.com', $1)`, []sealedKey{second})
 	super := superuser(t)
 	keys := h.openKeys(t)
 	h.Pool.Reset()
@@ -527,7 +508,7 @@ func TestRunWithoutDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.terminate(t, super)
-	h.must(t, `api.activate_key('example.com', $1)`, second.KID) // on a connection that is still there
+	h.must(t, `api.activate_key('domain', 'example.com', $1)`, second.KID) // on a connection that is still there
 	if _, err := OpenKeys(t.Context(), h.Pool, h.open); err == nil {
 		t.Error("OpenKeys succeeds without a database")
 	}
@@ -541,28 +522,6 @@ func TestRunWithoutDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "what has changed meanwhile", func() bool { return signsWith(keys, "example.com", second.KID) })
-}
-
-// Any login of the database may notify, as often as it likes. Between two
-// reloads there is some time nevertheless, and they do not cease.
-func TestRunUnderManyNotifications(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	keys := h.openKeys(t)
-	was, loaded := keys.current.Load(), 0
-	began := time.Now()
-	run(t, keys)
-	await(t, "three reloads", func() bool {
-		h.exec(t, `notify authserver_domain`)
-		if is := keys.current.Load(); is != was {
-			was = is
-			loaded++
-		}
-		return loaded == 3
-	})
-	if took := time.Since(began); took < 2*minInterval {
-		t.Errorf("three reloads in %v", took)
-	}
 }
 
 // log is what the program logs, for several goroutines.
@@ -593,54 +552,6 @@ func captureLog(t *testing.T) *log {
 	l := &log{}
 	slog.SetDefault(slog.New(slog.NewTextHandler(l, nil)))
 	return l
-}
-
-// A database that is away is one line in the log, however often it is tried,
-// and one when it is back.
-func TestRunTellsOnce(t *testing.T) {
-	h := newHouse(t)
-	l := captureLog(t)
-	var away atomic.Bool
-	var refused atomic.Int64
-	config := h.Pool.Config()
-	config.BeforeConnect = func(context.Context, *pgx.ConnConfig) error {
-		if away.Load() {
-			refused.Add(1)
-			return errors.New("nobody answers")
-		}
-		return nil
-	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	super := superuser(t)
-	h.Pool.Reset()
-	h.Pool = pool
-	keys := h.openKeys(t)
-	pool.Reset()
-	run(t, keys)
-	const gone, back = `msg="the database is gone, signing keys stay as they are"`, `msg="the database is back, signing keys are up to date"`
-	for round := range 2 {
-		await(t, "listening", h.listening(t, super))
-		if n := l.count(gone); n != round || l.count(back) != round {
-			t.Errorf("round %d: gone %d times, back %d times", round, n, l.count(back))
-		}
-		refused.Store(0)
-		away.Store(true)
-		h.terminate(t, super)
-		attempts := int64(3 - 2*round) // the pause between them grows
-		await(t, "attempts", func() bool { return refused.Load() >= attempts })
-		if n := l.count(gone); n != round+1 {
-			t.Errorf("round %d: gone %d times", round, n)
-		}
-		away.Store(false)
-		await(t, "back", func() bool { return l.count(back) == round+1 })
-	}
-	if n := l.count("level=WARN"); n != 2 {
-		t.Errorf("%d warnings", n)
-	}
 }
 
 // Whoever reads the log is told what to look at.
@@ -692,20 +603,6 @@ func TestUnwilling(t *testing.T) {
 	}
 }
 
-// A change that nobody was told about is found by looking now and then.
-func TestRunLooksByItself(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	h.createDomain(t, "example.com", false)
-	keys := h.openKeys(t)
-	keys.every = 10 * time.Millisecond
-	run(t, keys)
-	h.exec(t, `update auth.domains set jwt_subdomains = true`)
-	await(t, "a silent change", func() bool { _, err := keys.Domain("a.example.com"); return err == nil })
-	h.exec(t, `update auth.domains set jwt_subdomains = false`)
-	await(t, "another on the same connection", func() bool { _, err := keys.Domain("a.example.com"); return err != nil })
-}
-
 // A key that cannot be opened, or is not what it should be, costs nothing but
 // itself.
 func TestKeysOfNoUse(t *testing.T) {
@@ -736,7 +633,7 @@ func TestKeysOfNoUse(t *testing.T) {
 	h.createDomain(t, "keyless.test", false)
 	published := stranger.newKey(t, "published.test", P256)
 	h.createDomain(t, "published.test", false)
-	h.must(t, `api.publish_keys('published.test', $1)`, []sealedKey{published})
+	h.must(t, `api.publish_keys('domain', 'published.test', $1)`, []sealedKey{published})
 	readable := stranger.newKey(t, "both.test", Ed25519)
 	unreadable := h.newKey(t, "both.test", P256)
 	unreadable.PublicKey = []byte("pub2")
@@ -882,11 +779,11 @@ func TestWebRoleSeesNoMore(t *testing.T) {
 		`select * from auth.keys`,
 		`select * from auth.domains`,
 		`select * from api.sealed_keys()`,
-		`select * from api.find_keys('example.com')`,
-		`select * from api.publish_keys('example.com', '[]')`,
-		`select * from api.activate_key('example.com', 'default')`,
-		`select * from api.retire_key('example.com', 'default')`,
-		`select * from api.remove_key('example.com', 'default', false)`,
+		`select * from api.find_keys('domain', 'example.com')`,
+		`select * from api.publish_keys('domain', 'example.com', '[]')`,
+		`select * from api.activate_key('domain', 'example.com', 'default')`,
+		`select * from api.retire_key('domain', 'example.com', 'default')`,
+		`select * from api.remove_key('domain', 'example.com', 'default', false)`,
 		`select auth.insert_keys(null, '[]', 'active')`,
 	} {
 		_, err := h.Exec(t.Context(), query)

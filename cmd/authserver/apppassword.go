@@ -41,8 +41,10 @@ func appPasswordCreateCommand(db *database) *cli.Command {
 		Usage: "generate an app password for a user, and print it",
 		Description: "The password is shown this once. It logs the user in under any of the user's\n" +
 			"addresses, where the server asks authserver_verify or this program. Servers that\n" +
-			"look up one password hash for each name need a service user.",
-		Flags: append(limit.flags(),
+			"look up one password hash for each name need a service user.\n\n" +
+			"--registry and --registry-actions make one for Docker registries, and nothing else.\n" +
+			"It allows no more than its user may do there.",
+		Flags: append(append(limit.flags(), limit.registryFlags()...),
 			userFlag(&selector, "the user whose password it is", true),
 			&cli.StringFlag{Name: "description", Usage: "`TEXT` that tells it from others", Destination: &description},
 			out.objectFlag()),
@@ -50,9 +52,15 @@ func appPasswordCreateCommand(db *database) *cli.Command {
 			if err := checkDescription(description); err != nil {
 				return err
 			}
+			if err := limit.checkRegistries(); err != nil {
+				return err
+			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				user, err := oneUser(ctx, conn, selector)
 				if err != nil {
+					return err
+				}
+				if err := limit.findRegistries(ctx, conn); err != nil {
 					return err
 				}
 				password, err := createAppPassword(ctx, conn, user, description, limit)
@@ -78,11 +86,12 @@ func appPasswordListCommand(db *database) *cli.Command {
 	var selector, contains string
 	var out format
 	return &cli.Command{
-		Name:        "list",
-		Aliases:     []string{"show"},
-		Usage:       "print app passwords without the passwords: all, or those with these ids",
-		Description: "Empty services and networks mean: all. The times of last use are kept by the hour.",
-		ArgsUsage:   "[ID...]",
+		Name:    "list",
+		Aliases: []string{"show"},
+		Usage:   "print app passwords without the passwords: all, or those with these ids",
+		Description: "Empty services, networks, registries and actions mean: all. The times of last use\n" +
+			"are kept by the hour.",
+		ArgsUsage: "[ID...]",
 		Flags: []cli.Flag{
 			userFlag(&selector, "only those of this user", false),
 			containsFlag(&contains, "only those with `TEXT` in the description"),
@@ -205,6 +214,9 @@ type appPasswordLimits struct {
 	services services
 	networks networks
 	expires  expiry
+
+	registries selectors     // before findRegistries, then client ids
+	actions    dockerActions // at registries
 }
 
 func (l *appPasswordLimits) flags() []cli.Flag {
@@ -214,6 +226,47 @@ func (l *appPasswordLimits) flags() []cli.Flag {
 		&cli.GenericFlag{Name: "expires", Usage: "good until `DATE`, or for a number of days: 90d", Value: &l.expires},
 	}
 }
+
+func (l *appPasswordLimits) registryFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: "registry", Aliases: []string{"r"}, Usage: "good for this Docker registry only: `REGISTRY`, a client id or name; may be given several times", Value: &l.registries},
+		&cli.GenericFlag{Name: "registry-actions", Usage: "good for `ACTIONS` at Docker registries only: pull, push, delete, catalog, with commas between", Value: &l.actions},
+	}
+}
+
+// checkRegistries lets limits at registries imply that the password is for
+// nothing else, and refuses other services beside them.
+func (l *appPasswordLimits) checkRegistries() error {
+	if l.registries == nil && l.actions == nil {
+		return nil
+	}
+	for _, s := range l.services {
+		if s != dockerService {
+			return command.Usagef("--registry and --registry-actions are for the service %s alone, and --service %s is given", dockerService, s)
+		}
+	}
+	l.services = services{dockerService}
+	return nil
+}
+
+// findRegistries replaces what selects registries by their client ids.
+func (l *appPasswordLimits) findRegistries(ctx context.Context, conn *pgx.Conn) error {
+	if l.registries == nil {
+		return nil
+	}
+	found, err := findRegistries(ctx, conn, l.registries)
+	if err != nil {
+		return err
+	}
+	l.registries = nil
+	for _, r := range found {
+		l.registries = append(l.registries, r.ClientID)
+	}
+	return nil
+}
+
+// dockerService is the service that the token endpoint logs in for.
+const dockerService = "docker"
 
 func (l *appPasswordLimits) given() bool {
 	return l.services != nil || l.networks != nil || l.expires.at != nil
@@ -346,8 +399,9 @@ func createAppPassword(ctx context.Context, conn *pgx.Conn, user listedUser, des
 		}
 		hash := password.SHA256()
 		outcome, err := queryValue[string](ctx, conn,
-			`select outcome from api.create_app_password($1, $2, $3, $4, $5, $6, $7, $8)`,
-			user.UUID, password.ID(), description, hash[:], password.crypt, limit.services, limit.networks, limit.expires.at)
+			`select outcome from api.create_app_password($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			user.UUID, password.ID(), description, hash[:], password.crypt, limit.services, limit.networks, limit.expires.at,
+			[]string(limit.registries), []string(limit.actions))
 		if err != nil {
 			return account.AppPassword{}, fmt.Errorf("create app password: %w", err)
 		}
@@ -364,8 +418,8 @@ func createAppPassword(ctx context.Context, conn *pgx.Conn, user listedUser, des
 	return account.AppPassword{}, errIDsTaken
 }
 
-// listedAppPassword is an app password as lists show it. Nil services and
-// networks are all.
+// listedAppPassword is an app password as lists show it. Nil services,
+// networks, registries and actions are all.
 type listedAppPassword struct {
 	ID              string     `json:"id"`
 	UserIdentifier  string     `json:"user_identifier"`
@@ -380,6 +434,8 @@ type listedAppPassword struct {
 	LastUsedAt      *time.Time `json:"last_used_at"`
 	LastUsedService *string    `json:"last_used_service"`
 	LastUsedFrom    *string    `json:"last_used_from"`
+	Registries      []string   `json:"registries"`
+	RegistryActions []string   `json:"registry_actions"`
 }
 
 // foundAppPassword is the app password with an id, if there is one.
@@ -398,7 +454,8 @@ func findAppPasswords(ctx context.Context, conn *pgx.Conn, ids []string, contain
 	found, err := queryRows[foundAppPassword](ctx, conn,
 		`select coalesce(selector, '') as selector, coalesce(id, '') as id, coalesce(user_identifier, '') as user_identifier, service_user,
 		        coalesce(description, '') as description, services, networks, coalesce(status, '') as status,
-		        created_at, expires_at, revoked_at, last_used_at, last_used_service, last_used_from
+		        created_at, expires_at, revoked_at, last_used_at, last_used_service, last_used_from,
+		        registries, registry_actions
 		   from api.find_app_passwords($1, nullif($2, ''), $3)`, ids, contains, idOf(user))
 	if err != nil {
 		return nil, fmt.Errorf("find app passwords: %w", err)

@@ -59,7 +59,7 @@ func domainCreateCommand(db *database) *cli.Command {
 			}
 			made.jwtSubdomains, made.transactional = &jwtSubdomains, &transactional
 			made.fillIn()
-			fresh, err := keys.generate(c, &secret, domain, string(*made.selector))
+			fresh, err := keys.generate(c, &secret, domainOwner(domain, string(*made.selector)))
 			if err != nil {
 				return err
 			}
@@ -116,7 +116,7 @@ func domainEditCommand(db *database) *cli.Command {
 				if edit.selector != nil {
 					selector = string(*edit.selector)
 				}
-				fresh, err := keys.generate(c, &secret, domain, selector)
+				fresh, err := keys.generate(c, &secret, domainOwner(domain, selector))
 				if err != nil {
 					return err
 				}
@@ -145,7 +145,7 @@ func tryEdit(c *cli.Context, conn *pgx.Conn, domain address.Domain, edit domainS
 		if err != nil {
 			return err
 		}
-		keys, err := findKeys(c.Context, conn, domain)
+		keys, err := findKeys(c.Context, conn, domainOwner(domain, ""))
 		if err != nil {
 			return err
 		}
@@ -241,7 +241,8 @@ func domainRemoveCommand(db *database) *cli.Command {
 		Name:  "remove",
 		Usage: "remove a domain with its keys",
 		Description: "The argument is a domain or, if there is none of this name, a part of one.\n" +
-			"A domain stays while an address of it is the delivery mailbox of a user.",
+			"A domain stays while an address of it is the delivery mailbox of a user, or a Docker\n" +
+			"registry belongs to it.",
 		ArgsUsage: "DOMAIN|CONTAINS",
 		Flags: append(g.flags(),
 			&cli.BoolFlag{Name: "remove-multiple", Usage: "remove all that contain the text", Destination: &several},
@@ -576,8 +577,9 @@ func removeDomains(ctx context.Context, conn *pgx.Conn, ids []int64, withAliases
 		Name, Outcome string
 		Aliases, Keys int64
 		Mailboxes     []string
+		Registries    []string
 	}](ctx, conn,
-		`select coalesce(name, '') as name, outcome, aliases, keys, mailboxes from api.remove_domains($1, $2, $3)`,
+		`select coalesce(name, '') as name, outcome, aliases, keys, mailboxes, registries from api.remove_domains($1, $2, $3)`,
 		ids, withAliases, dryRun)
 	if err != nil {
 		return nil, fmt.Errorf("remove domains: %w", err)
@@ -594,6 +596,9 @@ func removeDomains(ctx context.Context, conn *pgx.Conn, ids []int64, withAliases
 		case "has_mailboxes":
 			return nil, fmt.Errorf("addresses of %s are the delivery mailboxes of %s: give these users another one, or remove them first",
 				r.Name, strings.Join(r.Mailboxes, ", "))
+		case "has_registries":
+			return nil, fmt.Errorf("the Docker registries %s belong to %s: give them another domain (dockerauth registry edit --set-domain), or remove them first",
+				strings.Join(r.Registries, ", "), r.Name)
 		default:
 			return nil, fmt.Errorf("remove domains: unknown outcome %q", r.Outcome)
 		}

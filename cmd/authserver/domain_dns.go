@@ -156,7 +156,7 @@ func wantedRecords(ctx context.Context, c *cli.Context, conn *pgx.Conn, domain a
 	if _, err := findDomain(ctx, conn, domain); err != nil {
 		return nil, err
 	}
-	keys, err := findKeys(ctx, conn, domain)
+	keys, err := findKeys(ctx, conn, domainOwner(domain, ""))
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"time"
 
 	"authbridge/authserver/address"
 	"authbridge/authserver/token"
 	"authbridge/internal/command"
-	"authbridge/internal/seal"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
@@ -89,7 +86,7 @@ func createMissing(ctx context.Context, c *cli.Context, conn *pgx.Conn, domain a
 	if err != nil {
 		return err
 	}
-	fresh, err := keys.generate(c, secret, domain, found.DKIMSelector)
+	fresh, err := keys.generate(c, secret, domainOwner(domain, found.DKIMSelector))
 	if err != nil {
 		return err
 	}
@@ -117,8 +114,6 @@ func (f pubkeyFormat) print(pub crypto.PublicKey) (string, error) {
 	return text + "\n", err
 }
 
-var errNoKey = errors.New("no key")
-
 // activeKey returns the public half of the key that a domain signs with: of
 // this algorithm, or if that is empty the first of api.find_keys. An error that
 // is errNoKey says that there is none.
@@ -126,7 +121,7 @@ func activeKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, p tok
 	if _, err := findDomain(ctx, conn, domain); err != nil {
 		return nil, err
 	}
-	keys, err := findKeys(ctx, conn, domain)
+	keys, err := findKeys(ctx, conn, domainOwner(domain, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +184,7 @@ func domainImportKeyCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				fresh, err := sealKey(master, domain, token.Purpose(want), key, found.DKIMSelector)
+				fresh, err := sealKey(master, domainOwner(domain, found.DKIMSelector), token.Purpose(want), key)
 				if err != nil {
 					return err
 				}
@@ -230,396 +225,46 @@ func readKey(c *cli.Context, file string, p token.Purpose) (crypto.Signer, error
 	return key, nil
 }
 
+// domainKeys is the noun domain, as the commands about keys need it.
+var domainKeys = keyNoun{
+	argument: "DOMAIN", name: "KID|SELECTOR", dkim: true,
+	owner: func(c *cli.Context) (ownerFinder, error) {
+		domain, err := domainArgument(c)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, conn *pgx.Conn) (keyOwner, error) {
+			found, err := findDomain(ctx, conn, domain)
+			return domainOwner(domain, found.DKIMSelector), err
+		}, nil
+	},
+}
+
+// domainOwner returns a domain as the owner of keys.
+func domainOwner(domain address.Domain, selector string) keyOwner {
+	return keyOwner{domainNoun, domain.String(), selector}
+}
+
 func domainKeysCommand(db *database) *cli.Command {
-	var out format
-	return &cli.Command{
-		Name:  "keys",
-		Usage: "print the keys of a domain, those that sign first",
-		Description: "state: published (known to others, not used yet), active (signs), retired (only\n" +
-			"verifies what it has signed).",
-		ArgsUsage: "DOMAIN",
-		Flags:     []cli.Flag{out.flag()},
-		Action: func(c *cli.Context) error {
-			domain, err := domainArgument(c)
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				if _, err := findDomain(ctx, conn, domain); err != nil {
-					return err
-				}
-				keys, err := findKeys(ctx, conn, domain)
-				if err != nil {
-					return err
-				}
-				return printList(c.App.Writer, out, listKeys(keys), nil)
-			})
-		},
-	}
+	return keysCommand(db, domainKeys, "print the keys of a domain, those that sign first")
 }
 
 func domainPublishKeyCommand(db *database) *cli.Command {
-	var want keyPurpose
-	var keys keyFlags
-	var named *dkimSelector
-	var secret secretKey
-	return &cli.Command{
-		Name:  "publish-key",
-		Usage: "make a key that others can learn before it signs",
-		Description: "The first step to replace a key without a gap. Wait until everybody who verifies\n" +
-			"has the new one: for dkim, publish the records that \"authserver domain dns\" prints.\n" +
-			"Then activate it, and remove the old one when nothing that it signed is in use.",
-		ArgsUsage: "DOMAIN",
-		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "key", Usage: "it is for `jwt|dkim`", Value: &want, Required: true},
-			keys.algorithmFlag(),
-			&cli.GenericFlag{
-				Name: "selector", Value: &optional[dkimSelector, *dkimSelector]{&named},
-				Usage: "name DKIM keys `SELECTOR`, and SELECTOR-ed25519 (default: what the domain names its keys)",
-			},
-			secret.flag(),
-		},
-		Action: func(c *cli.Context) error {
-			domain, err := domainArgument(c)
-			if err != nil {
-				return err
-			}
-			if named != nil && want != keyPurpose(token.DKIM) {
-				return command.Usagef("only a DKIM key has a selector")
-			}
-			keys.create = keyPurposes{token.Purpose(want)}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				found, err := findDomain(ctx, conn, domain)
-				if err != nil {
-					return err
-				}
-				selector := found.DKIMSelector
-				if named != nil {
-					selector = string(*named)
-				}
-				fresh, err := keys.generate(c, &secret, domain, selector)
-				if err != nil {
-					return err
-				}
-				if err := publishKeys(ctx, conn, domain, fresh); err != nil {
-					return err
-				}
-				for _, key := range fresh {
-					say(c, "Key %s published for %s", key.name(), domain)
-				}
-				return nil
-			})
-		},
-	}
+	return publishKeyCommand(db, domainKeys,
+		"The first step to replace a key without a gap. Wait until everybody who verifies\n"+
+			"has the new one: for dkim, publish the records that \"authserver domain dns\" prints.\n"+
+			"Then activate it, and remove the old one when nothing that it signed is in use.")
 }
 
-// keyArguments is the usage of the commands that are about one key.
-const keyArguments = "DOMAIN KID|SELECTOR"
+func domainActivateKeyCommand(db *database) *cli.Command { return activateKeyCommand(db, domainKeys) }
 
-// afterDashes is what their help says about one key in 64.
-const afterDashes = "A KID that begins with a dash comes after \"--\"."
-
-func domainActivateKeyCommand(db *database) *cli.Command {
-	return &cli.Command{
-		Name:  "activate-key",
-		Usage: "let a key sign; the one of its kind that did is retired",
-		Description: "The key is a published one or, to undo a step, a retired one. Servers that run\n" +
-			"use it at once. " + afterDashes,
-		ArgsUsage: keyArguments,
-		Action: func(c *cli.Context) error {
-			domain, err := domainArgument(c)
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				change, err := activateKey(ctx, conn, domain, c.Args().Get(1))
-				if err != nil {
-					return err
-				}
-				say(c, "Key %s signs for %s", change.Key, domain)
-				if change.Other != "" {
-					say(c, "Key %s only verifies", change.Other)
-				}
-				return nil
-			})
-		},
-	}
-}
-
-func domainRetireKeyCommand(db *database) *cli.Command {
-	return &cli.Command{
-		Name:        "retire-key",
-		Usage:       "let a key sign no more; what it has signed can still be verified",
-		Description: "To put another in its place, activate that instead: it takes one step. " + afterDashes,
-		ArgsUsage:   keyArguments,
-		Action: func(c *cli.Context) error {
-			domain, err := domainArgument(c)
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				change, err := retireKey(ctx, conn, domain, c.Args().Get(1))
-				if err != nil {
-					return err
-				}
-				say(c, "Key %s of %s only verifies", change.Key, domain)
-				if change.Other == "" {
-					say(c, "warning: no key signs in its place")
-				} else {
-					say(c, "Key %s signs", change.Other)
-				}
-				return nil
-			})
-		},
-	}
-}
+func domainRetireKeyCommand(db *database) *cli.Command { return retireKeyCommand(db, domainKeys) }
 
 func domainRemoveKeyCommand(db *database) *cli.Command {
-	var g consent
-	return &cli.Command{
-		Name:  "remove-key",
-		Usage: "remove a key that does not sign, for good",
-		Description: "What a retired key has signed cannot be verified any more: mail with its selector,\n" +
-			"tokens with its kid. " + afterDashes,
-		ArgsUsage: keyArguments,
-		Flags:     g.flags(),
-		Action: func(c *cli.Context) error {
-			domain, err := domainArgument(c)
-			if err != nil {
-				return err
-			}
-			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				removed, err := askToRemove(c, g, "this key for good", func(dryRun bool) ([]removedKey, error) {
-					return removeKey(ctx, conn, domain, c.Args().Get(1), dryRun)
-				})
-				for _, r := range removed {
-					say(c, "Key %s of %s removed", r.Key, r.Domain)
-				}
-				return err
-			})
-		},
-	}
-}
-
-// listedKey is a key as the list shows it.
-type listedKey struct {
-	Purpose     string     `json:"purpose"`
-	Algorithm   string     `json:"algorithm"`
-	State       string     `json:"state"`
-	Selector    *string    `json:"selector"`
-	KID         *string    `json:"kid"`
-	CreatedAt   time.Time  `json:"created_at"`
-	ActivatedAt *time.Time `json:"activated_at"`
-	RetiredAt   *time.Time `json:"retired_at"`
-}
-
-func listKeys(keys []domainKey) []listedKey {
-	var list []listedKey
-	for _, k := range keys {
-		list = append(list, k.listedKey)
-	}
-	return list
-}
-
-// keyPurpose is what a key is for, as a flag's value.
-type keyPurpose token.Purpose
-
-func (p *keyPurpose) Set(s string) error {
-	if s != string(token.JWT) && s != string(token.DKIM) {
-		return fmt.Errorf("%q is neither jwt nor dkim", s)
-	}
-	*p = keyPurpose(s)
-	return nil
-}
-
-func (p *keyPurpose) String() string { return string(*p) }
-
-// keyAlgorithm is a kind of key, as a flag's value; empty means all that are
-// usual.
-type keyAlgorithm token.Algorithm
-
-func (a *keyAlgorithm) Set(s string) error {
-	switch token.Algorithm(s) {
-	case token.RSA, token.Ed25519, token.P256:
-		*a = keyAlgorithm(s)
-		return nil
-	}
-	return fmt.Errorf("%q is none of %s, %s, %s", s, token.RSA, token.Ed25519, token.P256)
-}
-
-func (a *keyAlgorithm) String() string { return string(*a) }
-
-// keyFlags say which keys to make.
-type keyFlags struct {
-	create    keyPurposes
-	algorithm keyAlgorithm
-}
-
-func (f *keyFlags) flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.GenericFlag{Name: "create-key", Usage: "make a key for `jwt|dkim`; may be given twice", Value: &f.create},
-		f.algorithmFlag(),
-	}
-}
-
-func (f *keyFlags) algorithmFlag() cli.Flag {
-	return &cli.GenericFlag{
-		Name: "key-algorithm", Value: &f.algorithm,
-		Usage: "the `ALGORITHM` of the key: rsa, ed25519, ecdsa-p256 (default: rsa for jwt, rsa and ed25519 for dkim)",
-	}
-}
-
-// generate makes the keys, sealed for a domain. It asks for SECRET_KEY only if
-// there are any.
-func (f *keyFlags) generate(c *cli.Context, secret *secretKey, domain address.Domain, selector string) ([]newKey, error) {
-	if len(f.create) == 0 {
-		return nil, nil
-	}
-	if f.algorithm == keyAlgorithm(token.P256) && slices.Contains(f.create, token.DKIM) {
-		return nil, command.Usagef("DKIM knows no %s", token.P256)
-	}
-	master, err := secret.master(c)
-	if err != nil {
-		return nil, err
-	}
-	var made []newKey
-	for _, p := range f.create {
-		algorithms := []token.Algorithm{token.RSA}
-		switch {
-		case f.algorithm != "":
-			algorithms = []token.Algorithm{token.Algorithm(f.algorithm)}
-		case p == token.DKIM:
-			algorithms = []token.Algorithm{token.RSA, token.Ed25519}
-		}
-		for _, a := range algorithms {
-			key, err := token.Generate(a)
-			if err != nil {
-				return nil, fmt.Errorf("make a key: %w", err)
-			}
-			sealed, err := sealKey(master, domain, p, key, selector)
-			if err != nil {
-				return nil, err
-			}
-			made = append(made, sealed)
-		}
-	}
-	return made, nil
-}
-
-// newKey is a key as auth.insert_keys takes it.
-type newKey struct {
-	Purpose   token.Purpose   `json:"purpose"`
-	Algorithm token.Algorithm `json:"algorithm"`
-	Selector  string          `json:"selector,omitempty"`
-	KID       string          `json:"kid,omitempty"`
-	PublicKey []byte          `json:"public_key"`
-	SealedKey []byte          `json:"sealed_key"`
-	SealedBy  string          `json:"sealed_by"`
-}
-
-// name is what the key is called in messages.
-func (k newKey) name() string {
-	return fmt.Sprintf("%s %s (%s)", k.Purpose, k.Selector+k.KID, k.Algorithm)
-}
-
-// ed25519Suffix is behind the selector of an Ed25519 key, beside the RSA key
-// that has the selector alone.
-const ed25519Suffix = "-ed25519"
-
-// sealKey seals a private key for its row. A DKIM key is named after selector.
-func sealKey(master seal.Master, domain address.Domain, p token.Purpose, key crypto.Signer, selector string) (newKey, error) {
-	made := newKey{Purpose: p}
-	var err error
-	if made.Algorithm, err = token.AlgorithmOf(key.Public()); err != nil {
-		return newKey{}, err
-	}
-	switch {
-	case p == token.JWT:
-		if made.KID, err = token.KID(key.Public()); err != nil {
-			return newKey{}, err
-		}
-	case made.Algorithm == token.Ed25519:
-		made.Selector = selector + ed25519Suffix
-	default:
-		made.Selector = selector
-	}
-	if made.PublicKey, err = token.MarshalPublic(key.Public()); err != nil {
-		return newKey{}, err
-	}
-	plain, err := token.MarshalPrivate(key)
-	if err != nil {
-		return newKey{}, err
-	}
-	defer clear(plain)
-	sealing := master.Derive(seal.Purpose(p))
-	made.SealedKey, made.SealedBy = sealing.Seal(plain, token.Row(domain.String(), made.PublicKey)), sealing.ID()
-	return made, nil
-}
-
-// keyChange is what becomes of the keys of a domain.
-type keyChange struct {
-	add     []newKey
-	remove  keyPurposes
-	replace bool // new keys take the place of old ones
-}
-
-// domainKey is a key as the database has it, without the private half.
-type domainKey struct {
-	listedKey
-	PublicKey []byte
-}
-
-// findKeys calls api.find_keys.
-func findKeys(ctx context.Context, conn *pgx.Conn, domain address.Domain) ([]domainKey, error) {
-	keys, err := queryRows[domainKey](ctx, conn,
-		`select purpose, algorithm, state, selector, kid, public_key, created_at, activated_at, retired_at from api.find_keys($1)`,
-		domain.String())
-	if err != nil {
-		return nil, fmt.Errorf("find keys: %w", err)
-	}
-	return keys, nil
-}
-
-// publishKeys calls api.publish_keys.
-func publishKeys(ctx context.Context, conn *pgx.Conn, domain address.Domain, keys []newKey) error {
-	result, err := queryRow[refusal](ctx, conn,
-		`select outcome, coalesce(detail, '') as detail from api.publish_keys($1, $2)`, domain.String(), keys)
-	if err != nil {
-		return fmt.Errorf("publish keys: %w", err)
-	}
-	if result.Outcome == "key_exists" {
-		return fmt.Errorf("domain %s already has the key %s; --selector names the new one", domain, result.Detail)
-	}
-	return result.of(domain, "publish keys")
-}
-
-// keyChanged is a key in its state after a change, and another that matters
-// then, or "".
-type keyChanged struct{ Outcome, Key, Other string }
-
-// activateKey calls api.activate_key. Other is the key that is retired by it.
-func activateKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, name string) (keyChanged, error) {
-	change, err := queryRow[keyChanged](ctx, conn,
-		`select outcome, coalesce(key, '') as key, coalesce(retired, '') as other from api.activate_key($1, $2)`,
-		domain.String(), name)
-	if err != nil {
-		return keyChanged{}, fmt.Errorf("activate key: %w", err)
-	}
-	return change, refusedKey(domain, name, change.Outcome, "activate key")
-}
-
-// retireKey calls api.retire_key. Other is the key that signs instead.
-func retireKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, name string) (keyChanged, error) {
-	change, err := queryRow[keyChanged](ctx, conn,
-		`select outcome, coalesce(key, '') as key, coalesce(active, '') as other from api.retire_key($1, $2)`,
-		domain.String(), name)
-	if err != nil {
-		return keyChanged{}, fmt.Errorf("retire key: %w", err)
-	}
-	if change.Outcome == "published" {
-		return keyChanged{}, fmt.Errorf("the key %s has never signed: activate or remove it", change.Key)
-	}
-	return change, refusedKey(domain, name, change.Outcome, "retire key")
+	return removeKeyCommand(db, domainKeys,
+		"What a retired key has signed cannot be verified any more: mail with its selector,\n"+
+			"tokens with its kid.",
+		func(domain, key string) removedKey { return removedKey{domain, key} })
 }
 
 // removedKey is a key that goes.
@@ -628,31 +273,11 @@ type removedKey struct {
 	Key    string `json:"key"`
 }
 
-// removeKey calls api.remove_key.
-func removeKey(ctx context.Context, conn *pgx.Conn, domain address.Domain, name string, dryRun bool) ([]removedKey, error) {
-	result, err := queryRow[struct{ Outcome, Key string }](ctx, conn,
-		`select outcome, coalesce(key, '') as key from api.remove_key($1, $2, $3)`, domain.String(), name, dryRun)
-	if err != nil {
-		return nil, fmt.Errorf("remove key: %w", err)
-	}
-	if result.Outcome == "active" {
-		return nil, fmt.Errorf("the key %s signs for %s: activate another of its kind or retire it first", result.Key, domain)
-	}
-	return []removedKey{{domain.String(), result.Key}}, refusedKey(domain, name, result.Outcome, "remove key")
-}
-
-// refusedKey returns an outcome that all functions about one key have as an
-// error, or nil if it is ok.
-func refusedKey(domain address.Domain, name, outcome, doing string) error {
-	switch outcome {
-	case "ok":
-		return nil
-	case "unknown":
-		return noDomain(domain)
-	case "no_key":
-		return fmt.Errorf("domain %s has no key %q", domain, name)
-	}
-	return fmt.Errorf("%s: unknown outcome %q", doing, outcome)
+// keyChange is what becomes of the keys of a domain.
+type keyChange struct {
+	add     []newKey
+	remove  keyPurposes
+	replace bool // new keys take the place of old ones
 }
 
 // findParentDomain calls api.find_parent_domain.

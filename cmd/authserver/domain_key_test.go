@@ -85,7 +85,7 @@ func privateKey(t *testing.T, k sealedKey) crypto.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := sealing.Open(k.SealedKey, token.Row(k.Domain, k.PublicKey))
+	plain, err := sealing.Open(k.SealedKey, k.owner().row(k.PublicKey))
 	if err != nil {
 		t.Fatalf("%s: %v", k.label(), err)
 	}
@@ -351,7 +351,8 @@ func TestActivateKeyRace(t *testing.T) {
 	for range racers {
 		s.must("domain", "publish-key", "example.com", "--key=jwt", "--key-algorithm=ed25519")
 	}
-	keys, err := findKeys(t.Context(), s.conn(), "example.com")
+	owner := domainOwner("example.com", "")
+	keys, err := findKeys(t.Context(), s.conn(), owner)
 	if err != nil || len(keys) != racers+1 {
 		t.Fatalf("%d keys, %v; want %d", len(keys), err, racers+1)
 	}
@@ -359,7 +360,7 @@ func TestActivateKeyRace(t *testing.T) {
 	changes, errs := make([]keyChanged, racers), make([]error, racers)
 	for i, k := range keys[1:] {
 		conn := s.conn()
-		wg.Go(func() { changes[i], errs[i] = activateKey(t.Context(), conn, "example.com", *k.KID) })
+		wg.Go(func() { changes[i], errs[i] = activateKey(t.Context(), conn, owner, *k.KID) })
 	}
 	wg.Wait()
 	retired := map[string]bool{}
@@ -372,7 +373,7 @@ func TestActivateKeyRace(t *testing.T) {
 	if len(retired) != racers || retired[""] {
 		t.Errorf("%d keys were retired, want %d", len(retired), racers)
 	}
-	if keys, err = findKeys(t.Context(), s.conn(), "example.com"); err != nil {
+	if keys, err = findKeys(t.Context(), s.conn(), owner); err != nil {
 		t.Fatal(err)
 	}
 	states := map[string]int{}

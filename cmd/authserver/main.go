@@ -5,6 +5,7 @@
 //	database.go  how a command reaches PostgreSQL, and as whom
 //	output.go    how lists are printed
 //	prompt.go    questions, passwords, --dry-run
+//	key.go       the keys of domains and registries, which have the same commands
 //	NOUN.go      authserver NOUN …
 //
 // Data goes to stdout, everything else to stderr. Exit codes are those of
@@ -37,6 +38,7 @@ func app() *cli.App {
 			appPasswordCommand(&db),
 			auditCommand(&db),
 			dbCommand(&db),
+			dockerAuthCommand(&db),
 			domainCommand(&db),
 			emailAgentTokenCommand(&db),
 			emailAliasCommand(&db),

@@ -93,10 +93,15 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, web.close()) }()
+	images, err := q.startRegistry(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, images.close()) }()
 	if err := q.save(); err != nil {
 		return err
 	}
-	if err := q.print(); err != nil {
+	if err := q.print(images != nil); err != nil {
 		return err
 	}
 
@@ -106,6 +111,8 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 	case err := <-web.ended:
 		web.ended <- nil
 		return fmt.Errorf("the web server has stopped by itself: %w", err)
+	case <-images.done():
+		return fmt.Errorf("the Docker registry has stopped by itself; its messages are in %s", filepath.Join(dir, registryLogName))
 	case <-cluster.Done():
 		return fmt.Errorf("PostgreSQL has stopped by itself; its messages are in %s", cluster.LogFile())
 	}
@@ -153,6 +160,7 @@ type demo struct {
 	ServiceUser    string            `json:"service_user"`
 	ServiceUserPwd string            `json:"service_user_password"`
 	WebPort        int               `json:"web_port"`
+	RegistryPort   int               `json:"registry_port,omitempty"` // 0: there was no registry to start yet
 }
 
 // Files of the state folder, besides those of pgcluster.
@@ -335,7 +343,7 @@ func (q *quick) populate(ctx context.Context) error {
 func (q *quick) run(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
 	var stderr bytes.Buffer
 	args = append([]string{"--database", q.cluster.SocketURL("authserver_admin", quickDatabase)}, args...)
-	if args[2] == "domain" {
+	if args[2] == "domain" || args[2] == "dockerauth" && args[4] == "create" {
 		args = append(args, "--secret-key-file", filepath.Join(q.dir, secretName))
 	}
 	if code := command.Run(ctx, app(), args, stdin, stdout, &stderr); code != command.Done {
@@ -356,8 +364,8 @@ func quoted(words []string) []string {
 	return out
 }
 
-// print says what there is to try.
-func (q *quick) print() error {
+// print says what there is to try, with a registry or without.
+func (q *quick) print(registry bool) error {
 	self, err := os.Executable()
 	if err != nil {
 		self = "authserver"
@@ -393,6 +401,9 @@ Logins:
 		demoUser, q.demo.AppPassword,
 		q.demo.ServiceUser, q.demo.ServiceUserPwd)
 	q.printWeb(&b)
+	if registry {
+		q.printRegistry(&b)
+	}
 
 	for _, server := range []struct{ name, page, heading, login string }{
 		{"Dovecot", "dovecot.md", dovecotHeading(), "dovecot-authserver"},

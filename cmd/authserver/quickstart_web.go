@@ -30,10 +30,11 @@ type web struct {
 // at whatever is free, and waits until it works. Only this machine reaches it,
 // and so its plain HTTP is as good as HTTPS.
 func (q *quick) startWeb(ctx context.Context) (*web, error) {
-	listener, err := q.listen()
+	listener, err := listenAgain(q.demo.WebPort, 8999)
 	if err != nil {
 		return nil, err
 	}
+	q.demo.WebPort = listener.Addr().(*net.TCPAddr).Port
 	secret, err := q.root.ReadFile(secretName)
 	if err != nil {
 		return nil, err
@@ -73,24 +74,20 @@ func (w *web) close() error {
 	return <-w.ended
 }
 
-func (q *quick) listen() (net.Listener, error) {
-	ports := []int{8999, 0}
-	if q.demo.WebPort != 0 {
-		ports = append([]int{q.demo.WebPort}, ports...)
+// listenAgain listens at the port of the last time, unless that is 0, or at the
+// usual one, or at whatever is free. Only this machine can connect.
+func listenAgain(last, usual int) (l net.Listener, err error) {
+	ports := []int{usual, 0}
+	if last != 0 {
+		ports = append([]int{last}, ports...)
 	}
-	var l net.Listener
-	var err error
 	for _, port := range ports {
 		l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	q.demo.WebPort = l.Addr().(*net.TCPAddr).Port
-	return l, nil
+	return l, err
 }
 
 // checkpasswordProgram returns the client that was built with this program, or

@@ -144,7 +144,7 @@ func secretCheckCommand(db *database) *cli.Command {
 				var closed []closedKey
 				for _, k := range keys {
 					if err := k.check(master); err != nil {
-						closed = append(closed, closedKey{k.Domain, k.Purpose, k.name(), err.Error()})
+						closed = append(closed, closedKey{k.Domain, k.Registry, k.Purpose, k.name(), err.Error()})
 					}
 				}
 				if len(closed) > 0 || out.name != "table" {
@@ -164,10 +164,11 @@ func secretCheckCommand(db *database) *cli.Command {
 
 // closedKey is a key that does not open, as the list shows it.
 type closedKey struct {
-	Domain  string `json:"domain"`
-	Purpose string `json:"purpose"`
-	Key     string `json:"key"`
-	Error   string `json:"error"`
+	Domain   *string `json:"domain"`
+	Registry *string `json:"registry"`
+	Purpose  string  `json:"purpose"`
+	Key      string  `json:"key"`
+	Error    string  `json:"error"`
 }
 
 func secretResealCommand(db *database) *cli.Command {
@@ -258,7 +259,7 @@ func reseal(ctx context.Context, conn *pgx.Conn, old, fresh seal.Master, dryRun 
 func sealAnew(keys []sealedKey, old, fresh seal.Master) (anew resealing, resealed int, err error) {
 	for _, k := range keys {
 		purpose := seal.Purpose(k.Purpose)
-		row := token.Row(k.Domain, k.PublicKey)
+		row := k.owner().row(k.PublicKey)
 		blob, changed, err := seal.Keyring{fresh.Derive(purpose), old.Derive(purpose)}.Reseal(k.SealedKey, row)
 		if err != nil {
 			return resealing{}, 0, fmt.Errorf("%s: %w", k.label(), err)
@@ -307,7 +308,8 @@ func resealKeys(ctx context.Context, conn *pgx.Conn, anew resealing) (bool, erro
 // sealedKey is a sealed key and what its seal is bound to.
 type sealedKey struct {
 	ID        int64
-	Domain    string
+	Domain    *string // nil: it is a registry's
+	Registry  *string // its client id; nil: it is a domain's
 	Purpose   string
 	Selector  *string
 	KID       *string
@@ -333,13 +335,23 @@ func (k sealedKey) name() string {
 	return *k.KID
 }
 
+// owner is whose key it is.
+func (k sealedKey) owner() keyOwner {
+	if k.Registry != nil {
+		return keyOwner{noun: registryNoun, name: *k.Registry}
+	}
+	return keyOwner{noun: domainNoun, name: *k.Domain}
+}
+
 // label is what the key is called in messages.
-func (k sealedKey) label() string { return strings.Join([]string{k.Domain, k.Purpose, k.name()}, " ") }
+func (k sealedKey) label() string {
+	return strings.Join([]string{k.owner().name, k.Purpose, k.name()}, " ")
+}
 
 // check returns why a master key does not open the key, or nil.
 func (k sealedKey) check(master seal.Master) error {
 	sealing := master.Derive(seal.Purpose(k.Purpose))
-	plain, err := sealing.Open(k.SealedKey, token.Row(k.Domain, k.PublicKey))
+	plain, err := sealing.Open(k.SealedKey, k.owner().row(k.PublicKey))
 	if err != nil {
 		return err
 	}

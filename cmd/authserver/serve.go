@@ -230,7 +230,7 @@ func serve(ctx context.Context, cfg serveConfig) error {
 	}
 
 	back := &backEnd{}
-	cfg.site.API = back.api.Load
+	cfg.site.Rooms = back.rooms.Load
 	cfg.site.Metrics = authserver.NewMetrics(back.poolStat)
 	back.cfg = cfg
 	handler := authserver.New(cfg.site)

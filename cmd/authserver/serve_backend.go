@@ -5,12 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"authbridge/authserver"
 	"authbridge/authserver/account"
 	"authbridge/authserver/clientapi"
+	"authbridge/authserver/docker"
 	"authbridge/authserver/token"
 	"authbridge/internal/daemon"
 	"authbridge/internal/pg"
@@ -23,10 +26,10 @@ import (
 // backEnd is what the web server asks: the database, and the keys in it. It
 // comes when the database does.
 type backEnd struct {
-	cfg  serveConfig
-	api  atomic.Pointer[clientapi.API]
-	pool atomic.Pointer[pgxpool.Pool]
-	work sync.WaitGroup
+	cfg   serveConfig
+	rooms atomic.Pointer[authserver.Rooms]
+	pool  atomic.Pointer[pgxpool.Pool]
+	work  sync.WaitGroup
 }
 
 // Between attempts to reach the database.
@@ -40,7 +43,7 @@ const (
 func (b *backEnd) run(ctx context.Context) error {
 	tried := false
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		api, err := b.open(ctx)
+		rooms, err := b.open(ctx)
 		var final *finalError
 		switch {
 		case ctx.Err() != nil:
@@ -53,7 +56,7 @@ func (b *backEnd) run(ctx context.Context) error {
 			tried = true
 		}
 		if err == nil {
-			b.api.Store(api)
+			b.rooms.Store(rooms)
 			slog.InfoContext(ctx, "the database is there")
 			if b.cfg.ready != nil {
 				b.cfg.ready()
@@ -69,14 +72,16 @@ func (b *backEnd) run(ctx context.Context) error {
 		}
 	}
 	b.work.Go(func() { b.purge(ctx) })
-	return b.api.Load().Keys.Run(ctx)
+	rooms := b.rooms.Load()
+	b.work.Go(func() { rooms.Docker.Registries.Run(ctx) }) // until ctx ends
+	return rooms.ClientAPI.Keys.Run(ctx)
 }
 
 // finalError is one that does not go away by itself.
 type finalError struct{ error }
 
-// open returns the whole API, or what stands against it.
-func (b *backEnd) open(ctx context.Context) (api *clientapi.API, err error) {
+// open returns all rooms, or what stands against it.
+func (b *backEnd) open(ctx context.Context) (rooms *authserver.Rooms, err error) {
 	pool, err := b.cfg.database.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -106,29 +111,48 @@ func (b *backEnd) open(ctx context.Context) (api *clientapi.API, err error) {
 	if err != nil {
 		return nil, err
 	}
+	registries, err := docker.OpenRegistries(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	verifier := &account.Verifier{
+		DB: pool, Profile: b.cfg.profile, MACKey: b.cfg.master.DeriveMAC("login"), Observe: b.cfg.site.Metrics.Login,
+	}
 	b.pool.Store(pool)
-	return &clientapi.API{
-		DB:   pool,
-		Keys: keys,
-		Verifier: &account.Verifier{
-			DB: pool, Profile: b.cfg.profile, MACKey: b.cfg.master.DeriveMAC("login"), Observe: b.cfg.site.Metrics.Login,
+	return &authserver.Rooms{
+		ClientAPI: &clientapi.API{
+			DB: pool, Keys: keys, Verifier: verifier, Issuer: b.cfg.issuer, AnonymousLookup: b.cfg.anonymousLookup,
 		},
-		Issuer:          b.cfg.issuer,
-		AnonymousLookup: b.cfg.anonymousLookup,
+		Docker: &docker.API{
+			DB: pool, Keys: keys, Verifier: verifier, Registries: registries,
+			Issuer: issuerHost(b.cfg.issuer), Observe: b.cfg.site.Metrics.DockerToken,
+		},
 	}, nil
 }
 
-// purgeInterval is how often throttles that hold nobody back any more are
-// removed.
+// issuerHost returns host[:port] of the OpenID Connect issuer, by which tokens
+// for registries without an issuer of their own are known.
+func issuerHost(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "" // the flag has refused such a text
+	}
+	return u.Host
+}
+
+// purgeInterval is how often what is of no more use is removed.
 const purgeInterval = time.Hour
 
-// purge calls api.purge_login_throttles until ctx ends.
+// purge removes throttles that hold nobody back any more, and refresh tokens
+// that nobody has used for long or can use again, until ctx ends.
 func (b *backEnd) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeInterval)
 	defer tick.Stop()
 	for {
-		if _, err := b.pool.Load().Exec(ctx, `select api.purge_login_throttles()`); err != nil && ctx.Err() == nil {
-			slog.ErrorContext(ctx, "old login throttles stay", "err", b.cfg.database.Explain(err))
+		for _, call := range []string{`select api.purge_login_throttles()`, `select api.purge_docker_refresh_tokens()`} {
+			if _, err := b.pool.Load().Exec(ctx, call); err != nil && ctx.Err() == nil {
+				slog.ErrorContext(ctx, "what is of no more use stays", "err", b.cfg.database.Explain(err))
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -141,8 +165,8 @@ func (b *backEnd) purge(ctx context.Context) {
 // close ends the connections to the database when nothing uses them.
 func (b *backEnd) close() {
 	b.work.Wait()
-	if api := b.api.Load(); api != nil {
-		api.Verifier.Wait()
+	if rooms := b.rooms.Load(); rooms != nil {
+		rooms.ClientAPI.Verifier.Wait()
 	}
 	if pool := b.pool.Load(); pool != nil {
 		pool.Close()

@@ -4,6 +4,7 @@
 //
 //	main.go     flags
 //	mode.go     what each mode does, and its exit codes
+//	watch.go    watch-keys, which stays
 //	process.go  arguments, descriptors, core dumps, exec
 //
 // Exit codes are those that the callers of a mode know. A wrong command line is
@@ -35,10 +36,15 @@ func main() {
 type config struct {
 	mode   mode
 	url    checkpassword.URL
+	owner  checkpassword.Owner
 	format checkpassword.Format
 	jwtkey string
 	domain domain
 	scopes []string
+
+	interval time.Duration
+	reload   string
+	environ  []string // what this process was started with, without --envdir
 
 	connection checkpassword.Connection
 	secretFile string
@@ -53,7 +59,9 @@ type config struct {
 func app() *cli.App {
 	cfg := config{
 		mode:    "checkpassword",
+		owner:   "d",
 		format:  "pubkey",
+		environ: os.Environ(),
 		program: checkpassword.Program{Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
 	}
 	if err := cfg.connection.Proxy.Set("none"); err != nil {
@@ -68,15 +76,19 @@ func app() *cli.App {
 			"  authext        name and password on two lines of stdin\n" +
 			"  authextgroup   name and permissions on two lines of stdin; one of these is enough\n" +
 			"  init           make the key file, unless it exists; --url is that of /getkey/\n" +
-			"  check          compare the key file with the server's keys; --url is that of /getkey/\n\n" +
+			"  check          compare the key file with the server's keys; --url is that of /getkey/\n" +
+			"  watch-keys     keep the key file up to date; --url is that of /getkey/\n\n" +
 			"Flags end at PROG. What follows is its own.",
 		ArgsUsage: "[PROG] [ARG...]",
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "mode", Aliases: []string{"m"}, Usage: "what to do: checkpassword, authext, authextgroup, init, check", Value: &cfg.mode},
+			&cli.GenericFlag{Name: "mode", Aliases: []string{"m"}, Usage: "what to do: checkpassword, authext, authextgroup, init, check, watch-keys", Value: &cfg.mode},
 			&cli.GenericFlag{Name: "url", Aliases: []string{"u"}, Usage: "ask the server at `URL`", Value: &cfg.url, Required: true},
 			&cli.StringFlag{Name: "jwtkey", Usage: "`FILE` with the keys that answers are signed with: PEM or JWKS (init and check: - for none)", Destination: &cfg.jwtkey, Required: true},
-			&cli.GenericFlag{Name: "format", Aliases: []string{"f"}, Usage: "what init and check ask for: pubkey, cert or jwks", Value: &cfg.format},
-			&cli.GenericFlag{Name: "domain", Usage: "answers must be issued by `DOMAIN`; without it, by the host of the URL or a domain above it", Value: &cfg.domain},
+			&cli.GenericFlag{Name: "format", Aliases: []string{"f"}, Usage: "what init, check and watch-keys ask for: pubkey, cert, bundle or jwks", Value: &cfg.format},
+			&cli.GenericFlag{Name: "type", Usage: "whose keys they ask for: d, those of a domain; r, those of a registry", Value: &cfg.owner},
+			&cli.GenericFlag{Name: "domain", Usage: "answers must be issued by `DOMAIN`; without it, by the host of the URL or a domain above it (with --type r: client id of the registry)", Value: &cfg.domain},
+			&cli.DurationFlag{Name: "interval", Usage: "watch-keys: `TIME` between two looks; 0: look once and end", Value: 5 * time.Minute, Destination: &cfg.interval},
+			&cli.StringFlag{Name: "reload", Usage: "watch-keys: run `COMMAND` by /bin/sh after the file was replaced", Destination: &cfg.reload},
 			&cli.GenericFlag{Name: "scope", Aliases: []string{"s"}, Usage: "require `PERMISSION` (repeatable: all of them)", Value: &scopes},
 			&cli.StringFlag{Name: "ca-file", Usage: "trust the certificate authorities in `FILE` (PEM) and no others", Destination: &cfg.connection.CAFile},
 			&cli.BoolFlag{Name: "no-ssl-validate", Usage: "send passwords to whoever answers", Destination: &cfg.connection.Insecure},
@@ -98,7 +110,11 @@ func app() *cli.App {
 				return err
 			}
 			if cfg.connection.Insecure && cfg.connection.CAFile == "" {
-				fmt.Fprintln(c.App.ErrWriter, "checkpassword: warning: --no-ssl-validate: passwords go to whoever answers; use --ca-file")
+				risk := "passwords go to whoever answers"
+				if cfg.mode.fetches() {
+					risk = "keys are taken from whoever answers"
+				}
+				fmt.Fprintf(c.App.ErrWriter, "checkpassword: warning: --no-ssl-validate: %s; use --ca-file\n", risk)
 			}
 			return cfg.run(c)
 		},
@@ -117,8 +133,19 @@ func (cfg *config) check(program bool) error {
 		return command.Usagef("--client-cert and --client-key go together")
 	case cfg.timeout <= 0:
 		return command.Usagef("bad value for --timeout: want more than nothing")
-	case cfg.jwtkey == "-" && !cfg.mode.fetches():
+	case cfg.jwtkey == "-" && cfg.mode != "init" && cfg.mode != "check":
 		return command.Usagef("--jwtkey - is for init and check")
+	case cfg.owner == "r" && !cfg.mode.fetches():
+		return command.Usagef("--type r is for init, check and watch-keys")
+	case cfg.reload != "" && cfg.mode != "watch-keys":
+		return command.Usagef("--reload is for watch-keys")
+	case cfg.interval < 0 || cfg.interval > 0 && cfg.interval < time.Second:
+		return command.Usagef("bad value for --interval: want a second or more, or 0 to look once")
+	}
+	if cfg.owner == "d" {
+		if err := cfg.domain.check(); err != nil {
+			return command.Usagef("bad value for --domain: %v", err)
+		}
 	}
 	return nil
 }
@@ -137,17 +164,31 @@ func (l *list) Set(s string) error {
 
 func (l *list) String() string { return strings.Join(*l, " ") }
 
-// domain is the name of a domain, as the server writes it.
+// domain is the name of a domain, as the server writes it, or the client id of
+// a registry.
 type domain string
 
-// Set implements flag.Value.
+// Set implements flag.Value. It takes what a client id may be: printable ASCII
+// without quotes and backslashes, and no blanks at its ends. Whether it is to be
+// a domain, another flag says.
 func (d *domain) Set(s string) error {
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool {
+	if s == "" || len(s) > 255 || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r > '~' || r == '"' || r == '\\'
+	}) {
+		return errors.New("want a domain name, internationalized ones as xn--…, or the client id of a registry")
+	}
+	*d = domain(s)
+	return nil
+}
+
+// check refuses what is no domain. Domains are in lower case from here on.
+func (d *domain) check() error {
+	if strings.ContainsFunc(string(*d), func(r rune) bool {
 		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}) {
-		return errors.New("want a domain name, internationalized ones as xn--…")
+		return errors.New("want a domain name, internationalized ones as xn--… (the client id of a registry needs --type r)")
 	}
-	*d = domain(strings.ToLower(s))
+	*d = domain(strings.ToLower(string(*d)))
 	return nil
 }
 

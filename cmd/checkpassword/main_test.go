@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -68,6 +69,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(s.Close)
+			systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(env.WorkDir, "notify")})
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { systemd.Close() })
+			env.Values["systemd"] = systemd
 			env.Setenv("SERVER", s.URL)
 			env.Setenv("PROXY", s.proxy.URL)
 			away := httptest.NewServer(nil)
@@ -82,7 +89,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "asked": asked, "limited": limited,
+			"exits": exits, "asked": asked, "limited": limited, "rotate": rotate, "notified": notified,
 		},
 	})
 }
@@ -157,11 +164,37 @@ func limited(ts *testscript.TestScript, neg bool, args []string) {
 	close(s.release)
 }
 
+// rotate makes the server add a key to those of its registry.
+func rotate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: rotate")
+	}
+	ts.Check(ts.Value("server").(*server).addCertificate())
+}
+
+// notified waits until the socket notify is told something, as systemd is:
+// notified STATE.
+func notified(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: notified STATE")
+	}
+	systemd := ts.Value("systemd").(*net.UnixConn)
+	ts.Check(systemd.SetReadDeadline(time.Now().Add(time.Minute)))
+	state := make([]byte, 100)
+	n, err := systemd.Read(state)
+	ts.Check(err)
+	if got := string(state[:n]); got != args[0] {
+		ts.Fatalf("systemd was told %s, want %s", got, args[0])
+	}
+}
+
 // server answers as an authserver does.
 type server struct {
 	*httptest.Server
 	proxy     *httptest.Server // answers every request with 502
 	key       *ecdsa.PrivateKey
+	mu        sync.Mutex
+	bundle    []byte // of the registry; the newest certificate is the first
 	questions chan string
 	hanging   chan struct{} // somebody waits at /hang
 	release   chan struct{} // ends the wait
@@ -193,6 +226,10 @@ func newServer(dir string) (*server, error) {
 		return nil, err
 	}
 	s := &server{key: key, questions: make(chan string, 1), hanging: make(chan struct{}, 1), release: make(chan struct{})}
+
+	if err := s.addCertificate(); err != nil {
+		return nil, err
+	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /checkpassword/", s.checkPassword)
@@ -331,12 +368,34 @@ func (s *server) checkPassword(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, token)
 }
 
+// registry is the client id of the registry that the server knows.
+const registry = "Images of example.com:5000"
+
+func (s *server) addCertificate() error {
+	_, cert, err := newCertificate()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bundle = append(cert, s.bundle...)
+	return nil
+}
+
 func (s *server) getKey(w http.ResponseWriter, r *http.Request) {
 	var response any
 	text, err := publicPEM(s.key)
 	switch domain, format := r.FormValue("domain"), r.FormValue("format"); {
 	case err != nil, domain == "broken.example":
 		w.WriteHeader(http.StatusInternalServerError)
+		return
+	case r.FormValue("type") == "r" && domain == registry && format == "bundle":
+		s.mu.Lock()
+		response = map[string][]string{"bundle": strings.Split(string(s.bundle), "\n")}
+		s.mu.Unlock()
+	case r.FormValue("type") == "r":
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, `{"error": "Not a valid registry"}`)
 		return
 	case domain != "" && domain != "example.com":
 		w.WriteHeader(http.StatusNotFound)

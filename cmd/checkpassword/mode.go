@@ -40,12 +40,13 @@ var modes = map[mode]codes{
 	"authextgroup":  {denied: 1, unknown: 1, unavailable: 2, other: 3},
 	"init":          {denied: 1, unknown: 1, unavailable: 2, other: 3},
 	"check":         {denied: 1, unknown: 1, unavailable: 2, other: 3},
+	"watch-keys":    {denied: 1, unknown: 1, unavailable: 2, other: 3},
 }
 
 // Set implements flag.Value.
 func (m *mode) Set(s string) error {
 	if _, found := modes[mode(s)]; !found {
-		return errors.New("want checkpassword, authext, authextgroup, init or check")
+		return errors.New("want checkpassword, authext, authextgroup, init, check or watch-keys")
 	}
 	*m = mode(s)
 	return nil
@@ -54,22 +55,15 @@ func (m *mode) Set(s string) error {
 func (m *mode) String() string { return string(*m) }
 
 // fetches tells whether a mode gets keys instead of asking about a user.
-func (m mode) fetches() bool { return m == "init" || m == "check" }
+func (m mode) fetches() bool { return m == "init" || m == "check" || m == "watch-keys" }
 
-// run does what the mode says, in the time there is, and gives an error the
-// mode's exit code.
+// run does what the mode says, and gives an error the mode's exit code.
 func (cfg *config) run(c *cli.Context) error {
-	ctx, cancel := context.WithTimeout(c.Context, cfg.timeout)
-	defer cancel()
-	done := make(chan error, 1)
-	// A caller that never closes its end of a pipe, or a key file on a server
-	// that is gone, knows no context. The process ends, and this with it.
-	go func() { done <- cfg.act(ctx, c) }()
 	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("%w within %v", checkpassword.ErrUnavailable, cfg.timeout)
+	if cfg.mode == "watch-keys" {
+		err = cfg.watchKeys(c)
+	} else {
+		err = cfg.actInTime(c)
 	}
 
 	code := modes[cfg.mode]
@@ -87,6 +81,22 @@ func (cfg *config) run(c *cli.Context) error {
 		return command.Exit(code.unavailable, err)
 	}
 	return command.Exit(code.other, err)
+}
+
+// actInTime does what the mode says in the time there is.
+func (cfg *config) actInTime(c *cli.Context) error {
+	ctx, cancel := context.WithTimeout(c.Context, cfg.timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	// A caller that never closes its end of a pipe, or a key file on a server
+	// that is gone, knows no context. The process ends, and this with it.
+	go func() { done <- cfg.act(ctx, c) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w within %v", checkpassword.ErrUnavailable, cfg.timeout)
+	}
 }
 
 // act does what the mode says. With mode checkpassword it does not return on
@@ -262,7 +272,9 @@ func (cfg *config) fetch(ctx context.Context) ([]byte, checkpassword.Keys, error
 	if err != nil {
 		return nil, nil, err
 	}
-	return checkpassword.FetchKeys(ctx, client, &cfg.url.URL, string(cfg.domain), cfg.format)
+	return checkpassword.FetchKeys(ctx, client, &cfg.url.URL, checkpassword.KeyRequest{
+		Owner: cfg.owner, Name: string(cfg.domain), Format: cfg.format,
+	})
 }
 
 // initKeys makes the key file.

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"authbridge/checkpassword"
@@ -36,6 +40,34 @@ func replace(path string, program, env []string) error {
 	}
 	err := syscall.Exec(path, program, env)
 	return fmt.Errorf("%w: %s: %w", checkpassword.ErrUnavailable, path, err)
+}
+
+// shellTime is more than services take to start again. What takes longer hangs,
+// and nobody would look for new keys meanwhile.
+const shellTime = 3 * time.Minute
+
+// runShell runs a command line, with this environment and what it writes going
+// to output, and ends all of it when ctx does. The error has its exit status.
+func runShell(ctx context.Context, line string, environ []string, output io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, shellTime)
+	defer cancel()
+	// What it starts may dump its core, as far as we might. We stay hidden.
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &cores); err != nil {
+		return fmt.Errorf("core limit: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd.Env = slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
+		return strings.HasPrefix(variable, "NOTIFY_SOCKET=") // systemd listens to us alone
+	})
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
 }
 
 // readDescriptor reads descriptor 3 to its end and closes it, so that the

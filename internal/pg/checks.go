@@ -5,18 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/jackc/pgx/v5"
 )
-
-// querier is a connection, a pool or a transaction.
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
 
 // WarnIfOwner logs a warning if the login could act as the owner of the
 // database, and so past all that the roles are for.
-func WarnIfOwner(ctx context.Context, db querier) error {
+func WarnIfOwner(ctx context.Context, db Querier) error {
 	var login string
 	var owner bool
 	err := db.QueryRow(ctx, `
@@ -36,7 +29,7 @@ func WarnIfOwner(ctx context.Context, db querier) error {
 // WarnIfOperator logs a warning if a daemon works as the role of the command
 // line, or could: it may then do all that an operator may, and so may whoever
 // steals it. daemon is the role that it should have.
-func WarnIfOperator(ctx context.Context, db querier, daemon string) error {
+func WarnIfOperator(ctx context.Context, db Querier, daemon string) error {
 	var login string
 	var operator bool
 	err := db.QueryRow(ctx, `
@@ -56,7 +49,7 @@ func WarnIfOperator(ctx context.Context, db querier, daemon string) error {
 // WarnIfOtherFunctions logs a warning if the stored functions are not those
 // with this digest: the program was built with others. That works for a while,
 // because functions change compatibly, and is not meant to last.
-func WarnIfOtherFunctions(ctx context.Context, db querier, digest string) error {
+func WarnIfOtherFunctions(ctx context.Context, db Querier, digest string) error {
 	var installed string
 	if err := db.QueryRow(ctx, `select api.function_digest()`).Scan(&installed); err != nil {
 		return fmt.Errorf("stored functions: %w", err)
@@ -69,7 +62,7 @@ func WarnIfOtherFunctions(ctx context.Context, db querier, digest string) error 
 
 // CheckVersion returns an error that says what to run if the database is not
 // at schema version want.
-func CheckVersion(ctx context.Context, db querier, want int) error {
+func CheckVersion(ctx context.Context, db Querier, want int) error {
 	var version int
 	err := db.QueryRow(ctx, `select api.schema_version()`).Scan(&version)
 	switch sqlState(err) {

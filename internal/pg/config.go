@@ -5,6 +5,7 @@
 //	url.go     URL, a flag value that never shows its password
 //	errors.go  errors of the connection as one line that names the server
 //	checks.go  is this login too powerful, is the database of our version
+//	follow.go  Follow: what a program keeps in memory stays up to date by LISTEN
 //
 // A connection carries who works with it: the parameters authserver.actor and
 // authserver.origin are set from its first moment, and the stored functions

@@ -98,7 +98,7 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for _, db := range []querier{conn, pool} {
+	for _, db := range []Querier{conn, pool} {
 		var got []string
 		if err := db.QueryRow(t.Context(), who).Scan(&got); err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%T: %v, %v; want %v", db, got, err, want)

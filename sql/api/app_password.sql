@@ -5,14 +5,16 @@
 
 -- auth.add_app_password makes an app password, unless another has its id.
 create or replace function auth.add_app_password(
-  p_id          text,
-  p_user_id     uuid,
-  p_description text,
-  p_secret_hash bytea,
-  p_crypt_hash  text,
-  p_services    text[],
-  p_networks    cidr[],
-  p_expires_at  timestamptz
+  p_id               text,
+  p_user_id          uuid,
+  p_description      text,
+  p_secret_hash      bytea,
+  p_crypt_hash       text,
+  p_services         text[],
+  p_networks         cidr[],
+  p_expires_at       timestamptz,
+  p_registries       text[],
+  p_registry_actions text[]
 )
 returns boolean
 language plpgsql
@@ -20,8 +22,8 @@ as $$
 declare
   made auth.app_passwords;
 begin
-  insert into auth.app_passwords (id, user_id, description, secret_hash, crypt_hash, services, networks, expires_at)
-  values (p_id, p_user_id, p_description, p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at)
+  insert into auth.app_passwords (id, user_id, description, secret_hash, crypt_hash, services, networks, expires_at, registries, registry_actions)
+  values (p_id, p_user_id, p_description, p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at, p_registries, p_registry_actions)
   on conflict do nothing
   returning * into made;
   if made.id is null then
@@ -31,6 +33,30 @@ begin
   return true;
 end
 $$;
+
+-- auth.app_password_reason returns why an app password whose secret was right is
+-- not good for a login: of a user, or of the service user p_service_user, whose
+-- only app password is p_service_app. Null: it is good, if it is used from one of
+-- its networks. It is SQL, so that it becomes part of the query that asks.
+create or replace function auth.app_password_reason(
+  p_app          auth.app_passwords,
+  p_user_id      uuid,
+  p_service_user text,
+  p_service_app  text,
+  p_service      text
+)
+returns text
+language sql stable parallel safe
+return case
+  when p_app.id is null                                then 'unknown app password'
+  when p_app.revoked_at is not null                    then 'revoked app password ' || p_app.id
+  when p_app.expires_at <= now()                       then 'expired app password ' || p_app.id
+  when p_app.user_id is distinct from p_user_id        then 'another user''s app password ' || p_app.id
+  when p_service_user is not null
+       and p_service_app is distinct from p_app.id     then 'another login''s app password ' || p_app.id
+  when p_app.services is not null
+       and (p_service = any (p_app.services)) is not true then 'app password ' || p_app.id || ' is not for this service'
+end;
 
 -- auth.revoke_app_password ends an app password; it changes nothing if that
 -- happened before.
@@ -70,15 +96,17 @@ $$;
 --
 -- outcome: ok, gone (the user is), id_taken (make another).
 create or replace function api.create_app_password(
-  p_user_id     uuid,
-  p_id          text,
-  p_description text,
-  p_secret_hash bytea,
-  p_crypt_hash  text,
-  p_services    text[],       -- null: every service
-  p_networks    cidr[],       -- null: from everywhere
-  p_expires_at  timestamptz,  -- null: never
-  out outcome   text
+  p_user_id          uuid,
+  p_id               text,
+  p_description      text,
+  p_secret_hash      bytea,
+  p_crypt_hash       text,
+  p_services         text[],       -- null: every service
+  p_networks         cidr[],       -- null: from everywhere
+  p_expires_at       timestamptz,  -- null: never
+  p_registries       text[],       -- Docker registries, by client_id; null: every one
+  p_registry_actions text[],       -- null: whatever its user may do there
+  out outcome        text
 )
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
@@ -89,7 +117,8 @@ begin
     return;
   end if;
   outcome := case
-    when auth.add_app_password(p_id, p_user_id, p_description, p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at)
+    when auth.add_app_password(p_id, p_user_id, p_description, p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at,
+           p_registries, auth.docker_actions(p_registry_actions))
     then 'ok' else 'id_taken' end;
 end
 $$;
@@ -117,7 +146,9 @@ returns table (
   revoked_at        timestamptz,
   last_used_at      timestamptz,
   last_used_service text,
-  last_used_from    text
+  last_used_from    text,
+  registries        text[],
+  registry_actions  text[]
 )
 language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
@@ -130,7 +161,8 @@ begin
              when ap.expires_at <= now()  then 'expired'
              else 'active'
            end,
-           ap.created_at, ap.expires_at, ap.revoked_at, ap.last_used_at, ap.last_used_service, host(ap.last_used_from)
+           ap.created_at, ap.expires_at, ap.revoked_at, ap.last_used_at, ap.last_used_service, host(ap.last_used_from),
+           ap.registries, ap.registry_actions
       from (select i as selector, i as wanted from unnest(p_ids) i
             union all
             select null, every.id from auth.app_passwords every where p_ids is null) w
@@ -205,6 +237,8 @@ begin
   if p_dry_run is not false then
     return;
   end if;
+  perform auth.remove_docker_refresh_tokens(array(
+    select t.id from auth.docker_refresh_tokens t where t.app_password_id = any (p_ids)));
   for was in delete from auth.app_passwords ap where ap.id = any (p_ids) returning ap.* loop
     perform auth.record('app_password.remove', was.id, to_jsonb(was), null);
   end loop;

@@ -17,7 +17,7 @@ returns void
 language plpgsql set search_path = auth, pg_temp
 as $$
 declare
-  secrets constant text[] := array['password_hash', 'crypt_hash', 'secret_hash', 'token_hash', 'sealed_key'];
+  secrets constant text[] := array['password_hash', 'crypt_hash', 'secret_hash', 'token_hash', 'password_sha256', 'sealed_key'];
   changed text[];
 begin
   changed := array(

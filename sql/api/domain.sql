@@ -90,7 +90,7 @@ begin
   values (p_name, p_unicode_name, p_redirect_to, p_jwt_subdomains, p_transactional, p_dkim_selector, p_subaddress_separators)
   returning * into made;
   perform auth.record('domain.create', made.name, null, to_jsonb(made));
-  select k.outcome, k.detail into outcome, detail from auth.add_keys(made, p_keys, false) k;
+  select k.outcome, k.detail into outcome, detail from auth.add_keys(auth.lock_key_owner('domain', made.name), p_keys, false) k;
 end
 $$;
 
@@ -121,6 +121,7 @@ as $$
 declare
   was auth.domains;
   made auth.domains;
+  owner auth.key_owner;
 begin
   if p_redirect_to is not null then
     perform auth.lock_redirects();
@@ -144,14 +145,15 @@ begin
       return;
     end if;
   end if;
-  select k.outcome, k.detail into outcome, detail from auth.add_keys(was, p_keys, p_replace) k;
+  owner := auth.lock_key_owner('domain', was.name);
+  select k.outcome, k.detail into outcome, detail from auth.add_keys(owner, p_keys, p_replace) k;
   if outcome <> 'ok' then
     return;
   end if;
   if not coalesce(p_keys @> '[{"purpose": "dkim"}]', false) then
     perform auth.rename_selectors(was, p_dkim_selector);
   end if;
-  perform auth.remove_keys(was, p_remove_keys);
+  perform auth.remove_keys(owner, p_remove_keys);
 
   update auth.domains d
      set redirect_to           = case when p_redirect_to is null then d.redirect_to else nullif(p_redirect_to, '') end,
@@ -232,16 +234,18 @@ $$;
 -- aliases have audit rows of their own. With p_dry_run it only says.
 --
 -- outcome: ok; gone; has_aliases; has_mailboxes: aliases of it are the delivery
--- mailboxes of the users named, who would receive no mail any more.
+-- mailboxes of the users named, who would receive no mail any more;
+-- has_registries: the Docker registries named, by client_id, belong to it.
 create or replace function api.remove_domains(p_domain_ids bigint[], p_with_aliases boolean, p_dry_run boolean)
-returns table (domain_id bigint, name text, outcome text, aliases bigint, keys bigint, mailboxes text[])
+returns table (domain_id bigint, name text, outcome text, aliases bigint, keys bigint, mailboxes text[], registries text[])
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   was auth.domains;
   refused boolean := false;
 begin
-  -- A new alias waits for the domain's lock, a new mailbox for the alias's.
+  -- A new alias or registry waits for the domain's lock, a new mailbox for the
+  -- alias's.
   perform from auth.domains d where d.id = any (p_domain_ids) order by d.id for update;
   perform from auth.aliases a where a.domain_id = any (p_domain_ids) order by a.id for update;
 
@@ -256,10 +260,12 @@ begin
         join auth.users u on u.delivery_mailbox_id = a.id
        where a.domain_id = was.id
        order by u.identifier collate "C");
+    registries := array(select r.client_id from auth.docker_registries r where r.domain_id = was.id order by r.client_id);
     outcome := case
-      when was.id is null                         then 'gone'
-      when cardinality(mailboxes) > 0             then 'has_mailboxes'
-      when aliases > 0 and not p_with_aliases     then 'has_aliases'
+      when was.id is null                     then 'gone'
+      when cardinality(mailboxes) > 0         then 'has_mailboxes'
+      when cardinality(registries) > 0        then 'has_registries'
+      when aliases > 0 and not p_with_aliases then 'has_aliases'
       else 'ok'
     end;
     refused := refused or outcome <> 'ok';
@@ -278,7 +284,7 @@ begin
     perform auth.record('alias.remove', auth.address_of(a), to_jsonb(a), null)
        from auth.aliases a where a.domain_id = was.id;
     delete from auth.aliases a where a.domain_id = was.id;
-    perform auth.remove_keys(was, array['dkim', 'jwt']);
+    perform auth.remove_keys(auth.lock_key_owner('domain', was.name), array['dkim', 'jwt']);
     delete from auth.domains d where d.id = was.id;
   end loop;
 end

@@ -56,7 +56,8 @@ end
 $$;
 
 -- api.remove_group removes a group, and with it what its members could do
--- through it only. The audit row keeps who and what that was.
+-- through it only. The audit row keeps who and what that was; rules of Docker
+-- registries have audit rows of their own.
 --
 -- outcome: ok, unknown.
 create or replace function api.remove_group(p_selector text, out outcome text, out name text)
@@ -83,6 +84,7 @@ begin
      where gp.group_id = was.id
      order by p.permission_name collate "C");
 
+  perform auth.remove_docker_rules(array(select n.id from auth.docker_rules n where n.group_id = was.id));
   delete from auth.groups g where g.id = was.id;
   perform auth.record('group.remove', was.name,
     to_jsonb(was) || jsonb_build_object('members', members, 'permissions', permissions), null);

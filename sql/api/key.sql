@@ -1,8 +1,44 @@
--- Private keys of domains, sealed outside of the database.
+-- Private keys of domains and Docker registries, sealed outside of the
+-- database.
 --
 -- A sealed key opens for its own row only: its seal names the purpose and
--- 'auth.keys:<domain>:<SHA-256 of public_key, in hex>'. All of that is known
--- before the row is, and none of it changes afterwards; id and selector do.
+-- 'auth.keys:<owner>:<SHA-256 of public_key, in hex>', where owner is a domain,
+-- or 'registry:' and a client_id. All of that is known before the row is, and
+-- none of it changes afterwards; id and selector do.
+
+-- auth.lock_key_owner returns who has keys by this name, and locks that row:
+-- the keys of one owner change one after the other. Null: there is none.
+create or replace function auth.lock_key_owner(
+  p_noun text,  -- domain or docker_registry
+  p_name text   -- of the domain, or the client_id
+)
+returns auth.key_owner
+language plpgsql
+as $$
+declare
+  owner auth.key_owner;
+begin
+  case p_noun
+    when 'domain' then
+      select 'domain', d.name, d.id into owner.noun, owner.name, owner.domain_id
+        from auth.domains d where d.name = p_name for update;
+    when 'docker_registry' then
+      select 'docker_registry', r.client_id, r.id into owner.noun, owner.name, owner.registry_id
+        from auth.docker_registries r where r.client_id = p_name for no key update;
+  end case;
+  return owner;
+end
+$$;
+
+-- auth.keys_of returns the keys that somebody has.
+create or replace function auth.keys_of(p_owner auth.key_owner)
+returns setof auth.keys
+language plpgsql stable
+as $$
+begin
+  return query select k.* from auth.keys k where k.domain_id = p_owner.domain_id or k.registry_id = p_owner.registry_id;
+end
+$$;
 
 -- auth.key_name returns what a key is called in messages.
 create or replace function auth.key_name(p_key auth.keys)
@@ -14,11 +50,11 @@ begin
 end
 $$;
 
--- auth.insert_keys gives a domain, whose row the caller has locked, new keys:
--- active, or published if they are to sign later. p_keys is an array of objects:
+-- auth.insert_keys gives a locked owner new keys: active, or published if they
+-- are to sign later. p_keys is an array of objects:
 -- purpose, algorithm, selector (dkim) or kid (jwt), sealed_by, and in base64
 -- public_key and sealed_key. Null adds none.
-create or replace function auth.insert_keys(p_domain auth.domains, p_keys jsonb, p_state text)
+create or replace function auth.insert_keys(p_owner auth.key_owner, p_keys jsonb, p_state text)
 returns void
 language plpgsql
 as $$
@@ -26,23 +62,23 @@ declare
   made auth.keys;
 begin
   for made in
-    insert into auth.keys (domain_id, purpose, algorithm, state, selector, kid, public_key, sealed_key, sealed_by, activated_at)
-    select p_domain.id, n.purpose, n.algorithm, p_state, n.selector, n.kid,
+    insert into auth.keys (domain_id, registry_id, purpose, algorithm, state, selector, kid, public_key, sealed_key, sealed_by, activated_at)
+    select p_owner.domain_id, p_owner.registry_id, n.purpose, n.algorithm, p_state, n.selector, n.kid,
            decode(n.public_key, 'base64'), decode(n.sealed_key, 'base64'), n.sealed_by,
            case p_state when 'active' then now() end
       from jsonb_to_recordset(coalesce(p_keys, '[]'))
            as n (purpose text, algorithm text, selector text, kid text, public_key text, sealed_key text, sealed_by text)
     returning *
   loop
-    perform auth.record(case p_state when 'active' then 'domain.create_key' else 'domain.publish_key' end,
-      p_domain.name, null, to_jsonb(made));
+    perform auth.record(p_owner.noun || case p_state when 'active' then '.create_key' else '.publish_key' end,
+      p_owner.name, null, to_jsonb(made));
   end loop;
 end
 $$;
 
--- auth.set_key_state lets a key of a domain, whose row the caller has locked,
--- sign ('active') or only verify ('retired'), and returns what it then is.
-create or replace function auth.set_key_state(p_domain auth.domains, p_key auth.keys, p_state text)
+-- auth.set_key_state lets a key of a locked owner sign ('active') or only verify
+-- ('retired'), and returns what it then is.
+create or replace function auth.set_key_state(p_owner auth.key_owner, p_key auth.keys, p_state text)
 returns auth.keys
 language plpgsql
 as $$
@@ -55,21 +91,21 @@ begin
          retired_at   = case p_state when 'retired' then now() end
    where k.id = p_key.id
   returning * into made;
-  perform auth.record(case p_state when 'active' then 'domain.activate_key' else 'domain.retire_key' end,
-    p_domain.name, to_jsonb(p_key), to_jsonb(made));
+  perform auth.record(p_owner.noun || case p_state when 'active' then '.activate_key' else '.retire_key' end,
+    p_owner.name, to_jsonb(p_key), to_jsonb(made));
   return made;
 end
 $$;
 
--- auth.add_keys gives a domain, whose row the caller has locked, new keys that
--- sign from now on. p_keys is as auth.insert_keys has it.
+-- auth.add_keys gives a locked owner new keys that sign from now on. p_keys is as
+-- auth.insert_keys has it.
 --
 -- Two keys of one purpose and algorithm cannot both sign, and two cannot have
 -- one selector or kid. With p_replace the old one is retired, or removed if
 -- the new one has its selector; otherwise the outcome is key_exists and detail
 -- says which.
 create or replace function auth.add_keys(
-  p_domain    auth.domains,
+  p_owner     auth.key_owner,
   p_keys      jsonb,
   p_replace   boolean,
   out outcome text,
@@ -83,13 +119,12 @@ begin
   outcome := 'ok';
   for old in
     select k.*
-      from auth.keys k
-      join jsonb_to_recordset(coalesce(p_keys, '[]')) as n (purpose text, algorithm text, selector text, kid text)
-        on (n.purpose = k.purpose and n.algorithm = k.algorithm and k.state = 'active')
-        or n.selector = k.selector
-        or n.kid = k.kid
-     where k.domain_id = p_domain.id
-     group by k.id
+      from auth.keys_of(p_owner) k
+     where exists (
+       select from jsonb_to_recordset(coalesce(p_keys, '[]')) as n (purpose text, algorithm text, selector text, kid text)
+        where (n.purpose = k.purpose and n.algorithm = k.algorithm and k.state = 'active')
+           or n.selector = k.selector
+           or n.kid = k.kid)
      order by k.id
   loop
     if not p_replace then
@@ -100,12 +135,12 @@ begin
     if p_keys @> jsonb_build_array(jsonb_build_object('selector', old.selector))
        or p_keys @> jsonb_build_array(jsonb_build_object('kid', old.kid)) then
       delete from auth.keys k where k.id = old.id;
-      perform auth.record('domain.remove_key', p_domain.name, to_jsonb(old), null);
+      perform auth.record(p_owner.noun || '.remove_key', p_owner.name, to_jsonb(old), null);
     else
-      perform auth.set_key_state(p_domain, old, 'retired');
+      perform auth.set_key_state(p_owner, old, 'retired');
     end if;
   end loop;
-  perform auth.insert_keys(p_domain, p_keys, 'active');
+  perform auth.insert_keys(p_owner, p_keys, 'active');
 end
 $$;
 
@@ -163,9 +198,8 @@ begin
 end
 $$;
 
--- auth.remove_keys removes all keys of these purposes from a domain, whose row
--- the caller has locked.
-create or replace function auth.remove_keys(p_domain auth.domains, p_purposes text[])
+-- auth.remove_keys removes all keys of these purposes from a locked owner.
+create or replace function auth.remove_keys(p_owner auth.key_owner, p_purposes text[])
 returns void
 language plpgsql
 as $$
@@ -173,16 +207,18 @@ declare
   was auth.keys;
 begin
   for was in
-    delete from auth.keys k where k.domain_id = p_domain.id and k.purpose = any (p_purposes) returning *
+    delete from auth.keys k
+     where (k.domain_id = p_owner.domain_id or k.registry_id = p_owner.registry_id) and k.purpose = any (p_purposes)
+    returning *
   loop
-    perform auth.record('domain.remove_key', p_domain.name, to_jsonb(was), null);
+    perform auth.record(p_owner.noun || '.remove_key', p_owner.name, to_jsonb(was), null);
   end loop;
 end
 $$;
 
--- auth.find_key returns the key of a domain that has this kid or selector, or
+-- auth.find_key returns the key of an owner that has this kid or selector, or
 -- null.
-create or replace function auth.find_key(p_domain auth.domains, p_name text)
+create or replace function auth.find_key(p_owner auth.key_owner, p_name text)
 returns auth.keys
 language plpgsql stable
 as $$
@@ -190,8 +226,8 @@ declare
   found auth.keys;
 begin
   select k.* into found
-    from auth.keys k
-   where k.domain_id = p_domain.id and (k.kid = p_name or k.selector = lower(p_name))
+    from auth.keys_of(p_owner) k
+   where k.kid = p_name or k.selector = lower(p_name)
    order by k.purpose desc  -- a selector that looks like a kid
    limit 1;
   return found;
@@ -209,7 +245,7 @@ declare
 begin
   select k.* into found
     from auth.keys k
-   where k.domain_id = p_key.domain_id and k.purpose = p_key.purpose and k.state = 'active'
+   where (k.domain_id = p_key.domain_id or k.registry_id = p_key.registry_id) and k.purpose = p_key.purpose and k.state = 'active'
    order by k.algorithm = p_key.algorithm desc,
             array_position(array['rsa', 'ecdsa-p256', 'ed25519'], k.algorithm)
    limit 1;
@@ -221,13 +257,14 @@ $$;
 -- learn it; it is activated, and the old one of its place is retired; when all
 -- that the old one has signed is void, that is removed.
 
--- api.publish_keys gives a domain new keys that others can learn, and that do
+-- api.publish_keys gives a domain or registry new keys that others can learn, and that do
 -- not sign yet.
 --
 -- outcome: ok; unknown; key_exists (detail: the key that has this selector or
 -- kid).
 create or replace function api.publish_keys(
-  p_domain    text,
+  p_noun      text,   -- as auth.lock_key_owner has it
+  p_owner     text,
   p_keys      jsonb,  -- as auth.insert_keys has them
   out outcome text,
   out detail  text
@@ -235,17 +272,15 @@ create or replace function api.publish_keys(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  owner auth.domains;
+  owner constant auth.key_owner := auth.lock_key_owner(p_noun, p_owner);
 begin
-  select d.* into owner from auth.domains d where d.name = p_domain for update;
   select auth.key_name(k) into detail
-    from auth.keys k
+    from auth.keys_of(owner) k
     join jsonb_to_recordset(p_keys) as n (selector text, kid text) on n.selector = k.selector or n.kid = k.kid
-   where k.domain_id = owner.id
    order by k.id
    limit 1;
   outcome := case
-    when owner.id is null   then 'unknown'
+    when owner.name is null then 'unknown'
     when detail is not null then 'key_exists'
     else 'ok'
   end;
@@ -261,7 +296,8 @@ $$;
 --
 -- outcome: ok; unknown; no_key.
 create or replace function api.activate_key(
-  p_domain    text,
+  p_noun      text,  -- as auth.lock_key_owner has it
+  p_owner     text,
   p_name      text,  -- kid or selector
   out outcome text,
   out key     text,  -- the key, as auth.key_name has it
@@ -270,15 +306,14 @@ create or replace function api.activate_key(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  owner auth.domains;
+  owner constant auth.key_owner := auth.lock_key_owner(p_noun, p_owner);
   wanted auth.keys;
   was auth.keys;
 begin
-  select d.* into owner from auth.domains d where d.name = p_domain for update;
   wanted := auth.find_key(owner, p_name);
   outcome := case
-    when owner.id is null  then 'unknown'
-    when wanted.id is null then 'no_key'
+    when owner.name is null then 'unknown'
+    when wanted.id is null  then 'no_key'
     else 'ok'
   end;
   if outcome <> 'ok' then
@@ -301,7 +336,8 @@ $$;
 --
 -- outcome: ok; unknown; no_key; published: it has never signed.
 create or replace function api.retire_key(
-  p_domain    text,
+  p_noun      text,  -- as auth.lock_key_owner has it
+  p_owner     text,
   p_name      text,  -- kid or selector
   out outcome text,
   out key     text,  -- the key, as auth.key_name has it
@@ -310,13 +346,12 @@ create or replace function api.retire_key(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  owner auth.domains;
+  owner constant auth.key_owner := auth.lock_key_owner(p_noun, p_owner);
   wanted auth.keys;
 begin
-  select d.* into owner from auth.domains d where d.name = p_domain for update;
   wanted := auth.find_key(owner, p_name);
   outcome := case
-    when owner.id is null           then 'unknown'
+    when owner.name is null         then 'unknown'
     when wanted.id is null          then 'no_key'
     when wanted.state = 'published' then 'published'
     else 'ok'
@@ -334,7 +369,8 @@ $$;
 --
 -- outcome: ok; unknown; no_key; active: it signs.
 create or replace function api.remove_key(
-  p_domain    text,
+  p_noun      text,  -- as auth.lock_key_owner has it
+  p_owner     text,
   p_name      text,  -- kid or selector
   p_dry_run   boolean,
   out outcome text,
@@ -343,13 +379,12 @@ create or replace function api.remove_key(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  owner auth.domains;
+  owner constant auth.key_owner := auth.lock_key_owner(p_noun, p_owner);
   was auth.keys;
 begin
-  select d.* into owner from auth.domains d where d.name = p_domain for update;
   was := auth.find_key(owner, p_name);
   outcome := case
-    when owner.id is null     then 'unknown'
+    when owner.name is null   then 'unknown'
     when was.id is null       then 'no_key'
     when was.state = 'active' then 'active'
     else 'ok'
@@ -357,14 +392,17 @@ begin
   key := auth.key_name(was);
   if outcome = 'ok' and p_dry_run is false then
     delete from auth.keys k where k.id = was.id;
-    perform auth.record('domain.remove_key', owner.name, to_jsonb(was), null);
+    perform auth.record(owner.noun || '.remove_key', owner.name, to_jsonb(was), null);
   end if;
 end
 $$;
 
--- api.find_keys returns the keys of a domain without what is secret in them,
--- those that sign first.
-create or replace function api.find_keys(p_domain text)
+-- api.find_keys returns the keys of a domain or registry without what is secret
+-- in them, those that sign first.
+create or replace function api.find_keys(
+  p_noun  text,  -- as auth.lock_key_owner has it
+  p_owner text
+)
 returns table (
   id           bigint,
   purpose      text,
@@ -384,8 +422,8 @@ begin
     select k.id, k.purpose, k.algorithm, k.state, k.selector, k.kid, k.public_key,
            k.created_at, k.activated_at, k.retired_at
       from auth.keys k
-      join auth.domains d on d.id = k.domain_id
-     where d.name = p_domain
+     where k.domain_id = (select d.id from auth.domains d where p_noun = 'domain' and d.name = p_owner)
+        or k.registry_id = (select r.id from auth.docker_registries r where p_noun = 'docker_registry' and r.client_id = p_owner)
      order by k.purpose, array_position(array['active', 'published', 'retired'], k.state),
               array_position(array['rsa', 'ecdsa-p256', 'ed25519'], k.algorithm), k.id;
 end
@@ -395,7 +433,8 @@ $$;
 create or replace function api.sealed_keys()
 returns table (
   id         bigint,
-  domain     text,
+  domain     text,  -- whose it is: this one's, or this registry's, by client_id
+  registry   text,
   purpose    text,
   selector   text,
   kid        text,
@@ -407,10 +446,11 @@ language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
 begin
   return query
-    select k.id, d.name, k.purpose, k.selector, k.kid, k.public_key, k.sealed_key, k.sealed_by
+    select k.id, d.name, r.client_id, k.purpose, k.selector, k.kid, k.public_key, k.sealed_key, k.sealed_by
       from auth.keys k
-      join auth.domains d on d.id = k.domain_id
-     order by d.name collate "C", k.id;
+      left join auth.domains d on d.id = k.domain_id
+      left join auth.docker_registries r on r.id = k.registry_id
+     order by d.name, r.client_id, k.id;
 end
 $$;
 
@@ -450,10 +490,13 @@ begin
   end if;
 
   for new in
-    select n.id, n.sealed_key, n.sealed_by, d.name as domain
+    select n.id, n.sealed_key, n.sealed_by,
+           case when r.id is null then 'domain' else 'docker_registry' end as noun,
+           coalesce(d.name, r.client_id) as owner
       from unnest(p_key_ids, p_sealed_keys, p_sealed_by) as n (id, sealed_key, sealed_by)
       join auth.keys k on k.id = n.id
-      join auth.domains d on d.id = k.domain_id
+      left join auth.domains d on d.id = k.domain_id
+      left join auth.docker_registries r on r.id = k.registry_id
      where k.sealed_key <> n.sealed_key or k.sealed_by <> n.sealed_by
      order by n.id
   loop
@@ -462,7 +505,7 @@ begin
        set sealed_key = new.sealed_key, sealed_by = new.sealed_by
      where k.id = new.id
     returning * into made;
-    perform auth.record('domain.reseal_key', new.domain, to_jsonb(was), to_jsonb(made));
+    perform auth.record(new.noun || '.reseal_key', new.owner, to_jsonb(was), to_jsonb(made));
     resealed := resealed + 1;
   end loop;
 end

@@ -110,19 +110,11 @@ begin
 
   -- Asked for nobody, too, who then takes as long. Not for null: a plan for
   -- that costs nothing, and those for others would be made anew each time.
-  select u.active, u.identifier, u.full_name, u.staff, a.local_part || '@' || d.name,
-         case when service_user is null then u.password_hash else service_hash end,
-         array(select g.name
-                 from auth.group_members gm
-                 join auth.groups g on g.id = gm.group_id
-                where gm.user_id = u.id
-                order by g.name),
-         array(select distinct n.permission_name collate "C" from auth.permission_names(u.id) n order by 1)
+  select a.active, a.identifier, a.full_name, a.staff, a.primary_address,
+         case when service_user is null then a.password_hash else service_hash end,
+         a.groups, a.permissions
     into active, identifier, full_name, staff, primary_address, password_hash, groups, permissions
-    from auth.users u
-    left join auth.aliases a on a.id = u.delivery_mailbox_id
-    left join auth.domains d on d.id = a.domain_id
-   where u.id = coalesce(find_login.user_id, '00000000-0000-0000-0000-000000000000');
+    from auth.account(coalesce(find_login.user_id, '00000000-0000-0000-0000-000000000000')) a;
 end
 $$;
 
@@ -165,36 +157,33 @@ create or replace function api.begin_login(
   out primary_address   text,
   out service_user      text,
   out groups            text[],
-  out permissions       text[]
+  out permissions       text[],
+  out registries        text[], -- what the app password is limited to at Docker registries, by client_id; null: all
+  out registry_actions  text[],
+  out credential_sha256 bytea   -- of the stored hash, by which something can be bound to this very password; null for app passwords
 )
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   login record := auth.find_login(p_login);
-  app record;
+  app auth.app_passwords;
   stored text;
   name_hash bytea;
   client_network cidr;
   wrong_mac bytea;
 begin
   if p_app_password_id is not null then
-    select ap.id, ap.user_id, ap.secret_hash, ap.services, ap.networks, ap.expires_at, ap.revoked_at, ap.last_used_at
-      into app
-      from auth.app_passwords ap
-     where ap.id = p_app_password_id;
+    select ap.* into app from auth.app_passwords ap where ap.id = p_app_password_id;
     reason := case
-      when app.id is null                                          then 'unknown app password'
-      when app.secret_hash is distinct from p_app_password_sha256  then 'wrong app password'
-      when app.revoked_at is not null                              then 'revoked app password ' || app.id
-      when app.expires_at <= now()                                 then 'expired app password ' || app.id
-      when app.user_id is distinct from login.user_id              then 'another user''s app password ' || app.id
-      when login.service_user is not null
-           and login.app_password_id is distinct from app.id       then 'another login''s app password ' || app.id
-      when login.active is not true                                then 'inactive user'
-      when app.services is not null
-           and (p_service = any (app.services)) is not true        then 'app password ' || app.id || ' is not for this service'
-      when app.networks is not null
-           and (p_client <<= any (app.networks)) is not true       then 'app password ' || app.id || ' is not for this network'
+      when app.id is not null
+           and app.secret_hash is distinct from p_app_password_sha256 then 'wrong app password'
+      else coalesce(
+        auth.app_password_reason(app, login.user_id, login.service_user, login.app_password_id, p_service),
+        case
+          when login.active is not true                          then 'inactive user'
+          when app.networks is not null
+               and (p_client <<= any (app.networks)) is not true then 'app password ' || app.id || ' is not for this network'
+        end)
     end;
     if reason is not null then
       outcome := 'denied';
@@ -204,11 +193,14 @@ begin
     if app.last_used_at is null or app.last_used_at <= now() - interval '1 hour' then
       perform auth.touch_app_password(app.id, p_service, p_client);
     end if;
+    registries := app.registries;
+    registry_actions := app.registry_actions;
   else
     if login.active then
       stored := login.password_hash;
+      credential_sha256 := sha256(convert_to(stored, 'UTF8'));
     end if;
-    if sha256(convert_to(stored, 'UTF8')) = p_known_hash then
+    if credential_sha256 = p_known_hash then
       outcome := 'ok';
     else
       name_hash := auth.login_hash(p_login);
@@ -451,19 +443,22 @@ language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   name text;
+  service_user_id bigint;
 begin
   if p_service_user is null then
     update auth.users u set password_hash = p_hash
      where u.id = p_user_id and u.password_hash = p_was
     returning u.identifier into name;
     if name is not null then
+      perform auth.rebind_docker_refresh_tokens(p_user_id, null, p_was, p_hash);
       perform auth.record('user.rehash', name, '{"password_hash": "old"}', '{"password_hash": "new"}');
     end if;
   else
     update auth.service_users s set password_hash = p_hash
      where s.user_id = p_user_id and s.username = p_service_user and s.password_hash = p_was
-    returning s.username into name;
+    returning s.username, s.id into name, service_user_id;
     if name is not null then
+      perform auth.rebind_docker_refresh_tokens(p_user_id, service_user_id, p_was, p_hash);
       perform auth.record('service_user.rehash', name, '{"password_hash": "old"}', '{"password_hash": "new"}');
     end if;
   end if;

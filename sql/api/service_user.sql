@@ -77,7 +77,7 @@ begin
     return;
   end if;
   if p_app_password_id is not null
-     and not auth.add_app_password(p_app_password_id, p_user_id, p_description, p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at) then
+     and not auth.add_app_password(p_app_password_id, p_user_id, p_description, p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at, null, null) then
     delete from auth.login_names n where n.name = username;
     outcome := 'id_taken';
     return;
@@ -184,7 +184,7 @@ begin
     end if;
     if p_app_password_id is not null
        and not auth.add_app_password(p_app_password_id, coalesce(p_user_id, was.user_id), coalesce(p_description, was.description),
-             p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at) then
+             p_secret_hash, p_crypt_hash, p_services, p_networks, p_expires_at, null, null) then
       delete from auth.login_names n where n.name = p_username and n.name <> was.username;
       outcome := 'id_taken';
       return;
@@ -246,6 +246,8 @@ begin
     user_identifier := (select u.identifier from auth.users u where u.id = was.user_id);
     app_password_id := was.app_password_id;
     if not p_dry_run then
+      perform auth.remove_docker_refresh_tokens(array(
+        select t.id from auth.docker_refresh_tokens t where t.service_user_id = was.id or t.app_password_id = was.app_password_id));
       perform auth.record('service_user.remove', was.username, to_jsonb(was), null);
       -- The name takes the service user along (on delete cascade).
       delete from auth.login_names n where n.name = was.username;

@@ -31,6 +31,35 @@ begin
 end
 $$;
 
+-- auth.account describes a user as those do who let them log in; no row for
+-- nobody. It is SQL, without rights or settings of its own, so that it becomes
+-- part of the query that asks.
+create or replace function auth.account(p_user_id uuid)
+returns table (
+  active          boolean,
+  identifier      text,
+  full_name       text,
+  staff           boolean,
+  primary_address text,
+  password_hash   text,
+  groups          text[],
+  permissions     text[]
+)
+language sql stable parallel safe
+begin atomic
+  select u.active, u.identifier, u.full_name, u.staff, a.local_part || '@' || d.name, u.password_hash,
+         array(select g.name
+                 from auth.group_members gm
+                 join auth.groups g on g.id = gm.group_id
+                where gm.user_id = u.id
+                order by g.name),
+         array(select distinct n.permission_name collate "C" from auth.permission_names(u.id) n order by 1)
+    from auth.users u
+    left join auth.aliases a on a.id = u.delivery_mailbox_id
+    left join auth.domains d on d.id = a.domain_id
+   where u.id = p_user_id;
+end;
+
 -- auth.claim_login_name makes a name the caller's, who then refers to it in
 -- the same transaction. Of two who claim it at once, the second waits for the
 -- first.
@@ -222,7 +251,7 @@ end
 $$;
 
 -- auth.record_belongings writes the audit rows of what goes with a user, each
--- under its own name.
+-- under its own name. What writes them only by removing is removed.
 create or replace function auth.record_belongings(p_user_id uuid)
 returns void
 language plpgsql
@@ -236,14 +265,16 @@ begin
      from auth.app_passwords ap where ap.user_id = p_user_id;
   perform auth.record('email_agent_token.remove', t.token_hint, to_jsonb(t), null)
      from auth.email_agent_tokens t where t.creator_id = p_user_id;
+  perform auth.remove_docker_rules(array(select n.id from auth.docker_rules n where n.user_id = p_user_id));
+  perform auth.remove_docker_refresh_tokens(array(select t.id from auth.docker_refresh_tokens t where t.user_id = p_user_id));
   perform auth.record('mailing_list.edit', m.name, to_jsonb(m), to_jsonb(m) || '{"owner_id": null}')
      from auth.mailing_lists m where m.owner_id = p_user_id;
 end
 $$;
 
 -- api.remove_users removes users with everything that is theirs: aliases,
--- service users, app passwords, agent tokens, memberships and permissions.
--- Their mailing lists stay, without an owner. All of that has audit rows of its
+-- service users, app passwords, agent tokens, memberships, permissions, and what
+-- Docker registries know of them. Their mailing lists stay, without an owner. All of that has audit rows of its
 -- own. It returns what each had; a user that was gone already has no row. With
 -- p_dry_run it only says.
 create or replace function api.remove_users(p_user_ids uuid[], p_dry_run boolean)

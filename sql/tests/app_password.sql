@@ -1,5 +1,5 @@
 -- App passwords: made, revoked, forgotten.
-select plan(31);
+select plan(43);
 
 insert into auth.login_names (name, kind) values ('alice', 'user'), ('bob', 'user'), ('svc', 'service_user');
 insert into auth.users (identifier, full_name) values ('alice', 'Alice'), ('bob', 'Bob');
@@ -8,15 +8,16 @@ create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
 
 create function pg_temp.make(
-  p_id text, p_identifier text default 'alice', p_services text[] default null, p_networks cidr[] default null, p_expires_at timestamptz default null
+  p_id text, p_identifier text default 'alice', p_services text[] default null, p_networks cidr[] default null, p_expires_at timestamptz default null,
+  p_registries text[] default null, p_registry_actions text[] default null
 ) returns text
 language sql as $$
-  select api.create_app_password(pg_temp.user_id(p_identifier), p_id, 'phone of ' || p_identifier, sha256(p_id::bytea), '$6$rounds=1000$x$y', p_services, p_networks, p_expires_at)
+  select api.create_app_password(pg_temp.user_id(p_identifier), p_id, 'phone of ' || p_identifier, sha256(p_id::bytea), '$6$rounds=1000$x$y', p_services, p_networks, p_expires_at, p_registries, p_registry_actions)
 $$;
 
 select is(pg_temp.make('aaaaaa'), 'ok', 'made');
 select is(pg_temp.make('aaaaaa', 'bob'), 'id_taken', 'its id is taken');
-select is(api.create_app_password(gen_random_uuid(), 'bbbbbb', '', sha256('x'), '$6$x$y', null, null, null), 'gone', 'for nobody');
+select is(api.create_app_password(gen_random_uuid(), 'bbbbbb', '', sha256('x'), '$6$x$y', null, null, null, null, null), 'gone', 'for nobody');
 select is(pg_temp.make('bbbbbb', 'bob', array['imap', 'smtp'], array['192.0.2.0/24', '2001:db8::/32']::cidr[], now() + interval '1 day'), 'ok', 'with limits');
 select is(pg_temp.make('cccccc', p_expires_at => now() - interval '1 s'), 'ok', 'expired');
 select is(pg_temp.make('dddddd'), 'ok', 'for a service user');
@@ -34,6 +35,25 @@ select results_eq($$ select f.selector, f.id, f.user_identifier, f.services, f.n
 select results_eq($$ select f.id, f.services, f.networks from api.find_app_passwords(null, 'OF BOB', null) f $$,
   $$ values ('bbbbbb', array['imap', 'smtp'], array['192.0.2.0/24', '2001:db8::/32']) $$, 'by part of the description');
 select is((select count(*) from api.find_app_passwords(null, null, gen_random_uuid())), 0::bigint, 'of nobody');
+
+-- Limits at Docker registries. The registries may be there or not.
+create function pg_temp.limits(p_id text) returns text
+language sql as $$ select (f.registries, f.registry_actions)::text from api.find_app_passwords(array[p_id], null, null) f $$;
+select is(pg_temp.make('eeeee1', p_services => '{docker}', p_registries => array['b.test', 'Docker registry'], p_registry_actions => array['push', 'pull', 'push']), 'ok', 'for two registries');
+select is(pg_temp.limits('eeeee1'), '("{b.test,""Docker registry""}","{pull,push}")', 'is limited to them');
+select is(pg_temp.make('eeeee2', p_services => '{docker}', p_registries => array['b.test']), 'ok', 'for all of a registry');
+select is(pg_temp.limits('eeeee2'), '({b.test},)', 'is limited to that');
+select is(pg_temp.make('eeeee3', p_services => '{docker}', p_registry_actions => array['pull']), 'ok', 'for reading everywhere');
+select is(pg_temp.limits('eeeee3') || pg_temp.limits('aaaaaa') || pg_temp.limits('zzzzzz'), '(,{pull})(,)(,)', 'is limited to reading, and others to nothing');
+select throws_ok(format($$ select pg_temp.make('eeeee4', p_services => %L, p_registries => %L, p_registry_actions => %L) $$, n.services, n.registries, n.actions), '23514', null, n.why)
+  from (values
+    ('{docker}'::text[], '{}'::text[], null::text[], 'for no registry'),
+    ('{docker}', '{null}', null, 'for a registry that is null'),
+    ('{docker}', null, '{}', 'for doing nothing'),
+    ('{docker}', null, '{pull,other}', 'for what nobody can do'),
+    ('{docker,imap}', '{b.test}', null, 'for a registry and all of the mail'),
+    (null, null, '{pull}', 'for reading, and for all services')) n (services, registries, actions, why);
+delete from auth.app_passwords ap where ap.id like 'eeeee%';
 
 -- Revoking.
 select is((api.revoke_app_passwords(array['aaaaaa', 'zzzzzz']))::text, '(gone,zzzzzz)', 'one of two is gone');

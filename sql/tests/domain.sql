@@ -1,5 +1,5 @@
 -- Domains: creation, redirects, parents, removal.
-select plan(53);
+select plan(56);
 
 -- What most of these calls leave as it is.
 create function auth.create_domain(p_name text, p_redirect_to text default null, p_jwt_subdomains boolean default false)
@@ -105,6 +105,12 @@ select is(auth.removed(array['a.test', 'c.test'], true, false), 'a.test ok 0 ; c
 select is((select jsonb_agg(a.before -> 'aliases' order by a.object) from auth.audit a where a.action = 'domain.remove'),
   '[null, ["bob@c.test", "sales@c.test"]]', 'the audit trail names them');
 select is(array(select a.object from auth.audit a where a.action = 'alias.remove' order by a.object), array['bob@c.test', 'sales@c.test'], 'and has each under its own name');
+insert into auth.docker_registries (client_id, name, domain_id) select n, n, d.id from auth.domains d, unnest(array['r2', 'r1']) n where d.name = 'b.test';
+select is((select (r.outcome, r.registries)::text from api.remove_domains(array(select d.id from auth.domains d where d.name = 'b.test'), true, false) r),
+  '(has_registries,"{r1,r2}")', 'a domain that registries belong to stays, and they are named');
+select is(auth.found('b.test', null, null), 'b.test', '(it does)');
+delete from auth.docker_registries r;
+select is(auth.removed(array['b.test'], true, false), 'b.test ok 0 ', 'until they are gone');
 select is((select r.outcome from api.remove_domains(array[0], true, false) r), 'gone', 'what is not there is said');
 
 select * from finish();

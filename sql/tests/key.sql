@@ -1,5 +1,5 @@
--- Keys of domains. What is sealed in them is opaque here.
-select plan(69);
+-- Keys of domains and Docker registries. What is sealed in them is opaque here.
+select plan(85);
 
 create function auth.dkim(p_algorithm text, p_selector text, p_sealed text default '1')
 returns jsonb language sql
@@ -15,7 +15,7 @@ as $$ select concat_ws(': ', e.outcome, e.detail)
         from api.edit_domain(p_name, null, null, null, p_selector, null, p_remove_keys, p_keys, p_replace) e $$;
 create function auth.keys_of(p_domain text)
 returns text language sql
-as $$ select string_agg(concat_ws(' ', k.purpose, k.algorithm, k.state, coalesce(k.selector, k.kid)), ', ') from api.find_keys(p_domain) k $$;
+as $$ select string_agg(concat_ws(' ', k.purpose, k.algorithm, k.state, coalesce(k.selector, k.kid)), ', ') from api.find_keys('domain', p_domain) k $$;
 
 -- create
 select is((select c.outcome from api.create_domain('example.com', null, null, true, false, 'default', '+-',
@@ -62,16 +62,16 @@ select is((select array_agg(distinct a.action order by a.action) from auth.audit
 -- rotation: a key is published, then signs, then only verifies, then goes
 create function auth.published(p_name text, p_keys jsonb)
 returns text language sql
-as $$ select concat_ws(': ', p.outcome, p.detail) from api.publish_keys(p_name, p_keys) p $$;
+as $$ select concat_ws(': ', p.outcome, p.detail) from api.publish_keys('domain', p_name, p_keys) p $$;
 create function auth.activated(p_domain text, p_name text)
 returns text language sql
-as $$ select concat_ws(': ', a.outcome, a.key, a.retired) from api.activate_key(p_domain, p_name) a $$;
+as $$ select concat_ws(': ', a.outcome, a.key, a.retired) from api.activate_key('domain', p_domain, p_name) a $$;
 create function auth.retired(p_domain text, p_name text)
 returns text language sql
-as $$ select concat_ws(': ', r.outcome, r.key, r.active) from api.retire_key(p_domain, p_name) r $$;
+as $$ select concat_ws(': ', r.outcome, r.key, r.active) from api.retire_key('domain', p_domain, p_name) r $$;
 create function auth.removed(p_domain text, p_name text, p_dry_run boolean)
 returns text language sql
-as $$ select concat_ws(': ', r.outcome, r.key) from api.remove_key(p_domain, p_name, p_dry_run) r $$;
+as $$ select concat_ws(': ', r.outcome, r.key) from api.remove_key('domain', p_domain, p_name, p_dry_run) r $$;
 create function auth.recorded()
 returns bigint language sql
 as $$ select count(*) from auth.audit a where a.object = 'rotation.test' $$;
@@ -124,15 +124,15 @@ do $$ begin perform api.remove_domains(array(select d.id from auth.domains d whe
 -- another selector for the keys there are
 select is(auth.edited('example.com', null, p_selector => 'default'), 'selector_taken: default', 'a selector that a retired key has stays its own');
 select is(auth.edited('example.com', null, p_selector => 'y'), 'ok', 'another is given to the keys that sign');
-select is((select array_agg(k.selector order by k.selector) from api.find_keys('example.com') k where k.purpose = 'dkim' and k.state = 'active'),
+select is((select array_agg(k.selector order by k.selector) from api.find_keys('domain', 'example.com') k where k.purpose = 'dkim' and k.state = 'active'),
   array['y', 'y-ed25519'], '(it is)');
 select is(auth.edited('example.com', null, p_selector => 'y-ed25519'), 'selector_taken: y-ed25519', 'unless one of them has it');
 
 -- remove
 select is(auth.edited('example.com', null, p_remove_keys => array['jwt']), 'ok', 'keys are removed');
-select is((select count(*) from api.find_keys('example.com') k where k.purpose = 'jwt'), 0::bigint, 'all of a purpose');
+select is((select count(*) from api.find_keys('domain', 'example.com') k where k.purpose = 'jwt'), 0::bigint, 'all of a purpose');
 select is(auth.edited('example.com', null, p_remove_keys => array['jwt']), 'ok', 'twice is not too often');
-select is((select count(*) from api.find_keys('example.com') k where k.purpose = 'dkim'), 4::bigint, 'the others stay');
+select is((select count(*) from api.find_keys('domain', 'example.com') k where k.purpose = 'dkim'), 4::bigint, 'the others stay');
 select is(api.find_parent_domain('a.example.com', true), null, 'a domain without keys does not sign for those below');
 
 -- reseal
@@ -157,6 +157,50 @@ select is((select a.after -> 'changed' from auth.audit a where a.action = 'domai
 -- who may
 select function_privs_are('api', 'sealed_keys', array[]::text[], 'authserver_web', array[]::text[], 'only the command line sees sealed keys');
 select function_privs_are('api', 'reseal_keys', array['bigint[]', 'bytea[]', 'bytea[]', 'text[]'], 'authserver_dkimsigner', array[]::text[], 'and reseals');
+
+-- Keys of a registry come and go like those of a domain, apart from them.
+create function auth.of_registry(p_what text, p_name text default null, p_keys jsonb default null)
+returns text language plpgsql
+as $$ begin
+  return case p_what
+    when 'publish'  then (select concat_ws(': ', p.outcome, p.detail) from api.publish_keys('docker_registry', 'r.test', p_keys) p)
+    when 'activate' then (select concat_ws(': ', a.outcome, a.key, a.retired) from api.activate_key('docker_registry', 'r.test', p_name) a)
+    when 'retire'   then (select concat_ws(': ', r.outcome, r.key, r.active) from api.retire_key('docker_registry', 'r.test', p_name) r)
+    when 'remove'   then (select concat_ws(': ', r.outcome, r.key) from api.remove_key('docker_registry', 'r.test', p_name, false) r)
+    when 'find'     then (select string_agg(concat_ws(' ', k.purpose, k.algorithm, k.state, k.kid), ', ') from api.find_keys('docker_registry', 'r.test') k)
+  end;
+end $$;
+do $$ begin
+  perform auth.edited('example.com', jsonb_build_array(auth.jwt('rsa', 'k7')));
+  perform api.create_docker_registry('r.test', 'R', 'example.com', null, 'registry', 'kid', '5 min', '5 min', jsonb_build_array(auth.jwt('rsa', 'k8')), null);
+  perform api.create_domain('r.test', null, null, false, false, 'default', '+-', null);
+end $$;
+select is(auth.of_registry('find'), 'jwt rsa active k8', 'a registry is made with a key that signs beside its domain''s');
+select is(auth.of_registry('activate', 'k7'), 'no_key', 'the domain''s is not its own');
+select is(auth.activated('example.com', 'k8') || auth.activated('r.test', 'k8'), 'no_keyno_key', 'nor the other way round, whatever a domain is called');
+select is(auth.of_registry('publish', p_keys => jsonb_build_array(auth.jwt('rsa', 'k9'))), 'ok', 'a key is published');
+select is(auth.of_registry('publish', p_keys => jsonb_build_array(auth.jwt('rsa', 'k9'))), 'key_exists: jwt k9 (rsa, published)', 'not twice');
+select is(auth.of_registry('activate', 'k9'), 'ok: jwt k9 (rsa, active): jwt k8 (rsa, retired)', 'it signs in the place of the old one');
+select is(auth.of_registry('retire', 'k9'), 'ok: jwt k9 (rsa, retired)', 'the domain''s does not sign instead');
+select is(auth.of_registry('remove', 'k8'), 'ok: jwt k8 (rsa, retired)', 'a retired key goes');
+select throws_ok($$ select api.publish_keys('docker_registry', 'r.test', jsonb_build_array(auth.dkim('rsa', 'x'))) $$, '23514', null, 'a registry signs no mail');
+select throws_ok($$ update auth.keys k set registry_id = r.id from auth.docker_registries r where k.kid = 'k7' $$, '23514', null, 'a key has one owner');
+select throws_ok($$ update auth.keys k set registry_id = null where k.kid = 'k9' $$, '23514', null, 'and never none');
+select throws_ok($$ do $x$ begin
+    perform auth.of_registry('activate', 'k9');
+    perform auth.of_registry('publish', p_keys => jsonb_build_array(auth.jwt('rsa', 'k8')));
+    update auth.keys k set state = 'active', activated_at = now() where k.kid = 'k8';
+  end $x$ $$, '23505', null, 'two keys of one algorithm do not sign at once');
+select throws_ok($$ insert into auth.keys (registry_id, purpose, algorithm, state, kid, public_key, sealed_key, sealed_by)
+  select k.registry_id, 'jwt', 'ed25519', 'published', k.kid, k.public_key, k.sealed_key, k.sealed_by from auth.keys k where k.kid = 'k9' $$, '23505', null, 'nor do two have one kid');
+select throws_ok($$ select api.find_keys('nothing', 'r.test') from api.activate_key('group', 'r.test', 'k9') $$, '20000', null, 'nothing else has keys');
+select results_eq($$ select s.domain, s.registry, s.kid from api.sealed_keys() s where s.kid in ('k7', 'k9') $$,
+  $$ values ('example.com', null::text, 'k7'), (null, 'r.test', 'k9') $$, 'whose keys are to be sealed anew');
+do $$ begin perform auth.resealed('', 0); end $$;
+select is((select array_agg(distinct a.action order by a.action) from auth.audit a where a.object = 'r.test' and a.action ~ '_key'),
+  array['docker_registry.activate_key', 'docker_registry.create_key', 'docker_registry.publish_key', 'docker_registry.remove_key', 'docker_registry.reseal_key', 'docker_registry.retire_key'],
+  'each step is recorded');
+do $$ begin perform api.remove_docker_registries(array(select r.id from auth.docker_registries r), false); end $$;
 
 -- Removing a domain.
 select is((select r.outcome from api.remove_domains(array(select d.id from auth.domains d where exists (select from auth.keys k where k.domain_id = d.id) limit 1), true, false) r),

@@ -1,6 +1,6 @@
 -- Who may log in, and how guessing is slowed. The time of a transaction stands
 -- still, so what time forgives is arranged by moving changed_at.
-select plan(153);
+select plan(155);
 
 insert into auth.login_names (name, kind)
 select n, 'user' from unnest(array['alice', 'bob', 'carol', 'gone', 'nobox', 'nohash']) n
@@ -174,6 +174,19 @@ select is(pg_temp.app('alice@example.com', 'a0rev0', p_secret => 'x'), 'wrong ap
 select results_eq(
   $$ select b.outcome, b.user_id is null from api.begin_login('alice@example.com', 'imap', null, 'a00000', null, pg_temp.mac('x'), sha256('$y$alice')) b $$,
   $$ values ('denied', true) $$, 'nor is a password that was right');
+
+-- What a login is limited to, and by what something can be bound to it.
+update auth.app_passwords ap set services = '{docker}', registries = '{r.example.com}', registry_actions = '{pull}' where ap.id = 'a0svc1';
+select results_eq(
+  $$ select b.outcome, b.registries, b.registry_actions, b.credential_sha256
+       from (values (1, 'alice', 'a0svc1'), (2, 'alice', 'a00000'), (3, 'alice-b@example.com', 'a0svc1'), (4, 'svc-hash', null), (5, 'alice', null), (6, 'nobody', null), (7, 'gone', null)) n (nr, login, app),
+            lateral api.begin_login(n.login, 'docker', '192.0.2.9', n.app, sha256(n.app::bytea), pg_temp.mac('limits'), null) b order by n.nr $$,
+  $$ values ('ok', array['r.example.com'], array['pull'], null::bytea), ('ok', null, null, null), ('denied', null, null, null),
+            ('verify', null, null, sha256('$y$svc')), ('verify', null, null, sha256('$y$alice')), ('verify', null, null, null), ('verify', null, null, null) $$,
+  'limits of the app password that was right, or the hash of the hash of the password');
+select results_eq($$ select b.outcome, b.registries, b.registry_actions, b.credential_sha256 from api.begin_login('alice', 'docker', null, null, null, null, sha256('$y$alice')) b $$,
+  $$ values ('ok', null::text[], null::text[], sha256('$y$alice')) $$, 'of one that was right a moment ago, too');
+update auth.app_passwords ap set services = null, registries = null, registry_actions = null, last_used_at = null where ap.id = 'a0svc1';
 
 -- When they were used.
 select is(array(select ap.id from auth.app_passwords ap where ap.last_used_at is null order by 1), array['a0exp0', 'a0rev0', 'a0svc1', 'b00000', 'g00000'], 'what was refused was not used');

@@ -46,17 +46,18 @@ select is(array(
        and has_function_privilege(r.oid, p.oid, 'execute')
      group by p.oid, p.proname
      order by p.proname),
-  array['begin_login: web', 'check_login: web', 'end_login: web', 'find_login: web',
-        'function_digest: dkimsigner mailforwarder web', 'purge_login_throttles: web',
+  array['begin_login: web', 'check_login: web', 'create_docker_refresh_token: web', 'docker_registries: web', 'docker_rules: web',
+        'end_login: web', 'find_login: web', 'function_digest: dkimsigner mailforwarder web',
+        'purge_docker_refresh_tokens: web', 'purge_login_throttles: web',
         'redeem_email_agent_token: web', 'rehash_password: web', 'report_login: web',
-        'schema_version: dkimsigner mailforwarder web', 'signing_keys: web', 'verify_api_client: web'],
+        'schema_version: dkimsigner mailforwarder web', 'signing_keys: web', 'use_docker_refresh_token: web', 'verify_api_client: web'],
   'the daemons call what grants.sql lists for them');
 
 -- Whoever changes something writes who and from where; a login can lie about
 -- the actor, but not about itself.
 set local authserver.actor = 'cli:alice';
 set local authserver.origin = 'desk';
-do $$ begin perform auth.record('group.create', 'x', '{"password_hash": "a", "n": 1}', '{"password_hash": "b", "n": 2}'); end $$;
+do $$ begin perform auth.record('group.create', 'x', '{"password_hash": "a", "password_sha256": "c", "n": 1}', '{"password_hash": "b", "password_sha256": "c", "n": 2}'); end $$;
 select results_eq(
   $$ select a.actor, a.login::text, a.origin, a.before::text, a.after::text from auth.audit a $$,
   $$ values ('cli:alice', session_user::text, 'desk', '{"n": 1}', '{"n": 2, "changed": ["password_hash"]}') $$,

@@ -1,0 +1,156 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"authbridge/authserver/account"
+	"authbridge/authserver/request"
+)
+
+// An Error is a request that is refused. Err is for our log only, all else
+// reaches the client.
+type Error struct {
+	Status     int
+	Code       string        // RFC 6749 section 5.2
+	Message    string        // a sentence that clients show
+	Realm      string        // of the challenge of a 401
+	RetryAfter time.Duration // whole seconds; zero: not said
+	Err        error
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Message
+	}
+	return e.Message + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+func invalidRequest(message string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: message}
+}
+
+// errDenied is one answer for all who do not get in, whatever the reason.
+func errDenied(realm string, err error) *Error {
+	return &Error{
+		Status:  http.StatusUnauthorized,
+		Code:    "invalid_grant",
+		Message: "wrong user name or password",
+		Realm:   realm,
+		Err:     err,
+	}
+}
+
+// retryAfter is when to ask again after our own trouble.
+const retryAfter = 5 * time.Second
+
+// Handle lets an endpoint return its error: an *Error and what package request
+// has found are the client's doing and are shown to it, anything else is ours
+// and is only logged.
+func (a *API) Handle(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		err := endpoint(w, r)
+		if err == nil {
+			return
+		}
+
+		refused := refusalOf(err)
+		var throttled *account.ThrottledError
+		switch {
+		case refused != nil:
+			slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "status", refused.Status, "err", err)
+		case errors.As(err, &throttled): // audit has a line about it
+			refused = &Error{
+				Status:     http.StatusTooManyRequests,
+				Code:       "slow_down",
+				Message:    "too many wrong passwords, try again later",
+				RetryAfter: throttled.RetryAfter,
+			}
+		default:
+			level := slog.LevelError
+			if errors.Is(err, account.ErrBusy) || errors.Is(err, context.Canceled) {
+				level = slog.LevelWarn
+			}
+			slog.Log(r.Context(), level, "request failed", "path", r.URL.Path, "err", err)
+			refused = &Error{
+				Status:     http.StatusServiceUnavailable,
+				Code:       "temporarily_unavailable",
+				Message:    "temporarily unavailable",
+				RetryAfter: retryAfter,
+			}
+		}
+		refused.write(w)
+	})
+}
+
+// refusalOf returns what the client hears about an error that is its own doing;
+// nil if it is not.
+func refusalOf(err error) *Error {
+	var refused *Error
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case errors.Is(err, request.ErrManyAuthorizations):
+		return invalidRequest("more than one Authorization header")
+	case errors.Is(err, request.ErrMalformedBasic):
+		return invalidRequest("malformed Basic credentials")
+	case errors.Is(err, request.ErrMalformedBody):
+		return invalidRequest("malformed parameters")
+	case errors.Is(err, request.ErrTooLarge):
+		return &Error{Status: http.StatusRequestEntityTooLarge, Code: "invalid_request", Message: "request body too large"}
+	}
+	return nil
+}
+
+// errorCodes are the codes of the Docker Registry HTTP API for a status. There
+// is none for a bad request: UNSUPPORTED is also an invalid set of parameters.
+var errorCodes = map[int]string{
+	http.StatusUnauthorized:       "UNAUTHORIZED",
+	http.StatusTooManyRequests:    "TOOMANYREQUESTS",
+	http.StatusServiceUnavailable: "UNAVAILABLE",
+}
+
+// write answers in the words of all who read errors: docker login shows details,
+// other clients errors as a registry has them, and OAuth 2.0 has its own.
+func (e *Error) write(w http.ResponseWriter) {
+	code := errorCodes[e.Status]
+	if code == "" {
+		code = "UNSUPPORTED"
+	}
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+e.Realm+`", charset="UTF-8"`)
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
+	}
+	type coded struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	writeJSON(w, e.Status, struct {
+		Details     string  `json:"details"`
+		Errors      []coded `json:"errors"`
+		Error       string  `json:"error"`
+		Description string  `json:"error_description"`
+	}{
+		Details:     e.Message, // clients put the code before it
+		Errors:      []coded{{code, e.Message}},
+		Error:       e.Code,
+		Description: e.Message,
+	})
+}
+
+// writeJSON answers with v, which is one of our structs.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // an error means that the client has gone
+}

@@ -1,0 +1,266 @@
+package docker
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"authbridge/authserver/account"
+	"authbridge/authserver/request"
+	"authbridge/authserver/token"
+	"authbridge/internal/audit"
+
+	registrytoken "github.com/docker/distribution/registry/auth/token"
+)
+
+// service is what logins here are counted by, and what an app password has to
+// be for.
+const service = "docker"
+
+// clockSkew is how far the clock of a registry may be behind.
+const clockSkew = 5 * time.Second
+
+// Token serves GET and POST /docker/token.
+func (a *API) Token(w http.ResponseWriter, r *http.Request) error {
+	if !request.Secure(r) {
+		return invalidRequest("This endpoint must be called securely")
+	}
+	q, err := readRequest(w, r)
+	if err != nil {
+		return err
+	}
+	registry := a.Registries.Registry(q.service)
+	if registry == nil {
+		return invalidRequest("unknown service")
+	}
+	signer, err := a.signer(registry)
+	if err != nil {
+		return err
+	}
+	who, err := a.authenticate(r, q, signer)
+	if err != nil {
+		return err
+	}
+
+	subject := Subject{UserID: who.UserID, Identifier: who.Identifier, Groups: who.Groups, Actions: who.RegistryActions}
+	access := registry.Grant(subject, q.scopes)
+	if fallsShort(access, q.scopes) {
+		slog.InfoContext(r.Context(), "access to a Docker registry is less than was asked for",
+			"registry", registry.ClientID, "user", who.Identifier, "asked", cut(list(q.scopes)), "granted", cut(granted(access)))
+	}
+	answer, err := signer.sign(who.UserID, access)
+	if err != nil {
+		return err
+	}
+	if answer.RefreshToken, err = a.refreshToken(r, q, signer, who); err != nil {
+		return err
+	}
+	if a.Observe != nil {
+		a.Observe(string(q.grant))
+	}
+	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// answer is what a client gets. It has the token twice: Docker reads token, and
+// OAuth 2.0 has access_token (RFC 6749 section 5.1).
+type answer struct {
+	Token        string    `json:"token"`
+	AccessToken  string    `json:"access_token"`
+	ExpiresIn    int       `json:"expires_in"` // seconds
+	IssuedAt     time.Time `json:"issued_at"`
+	Scope        string    `json:"scope"` // what is granted
+	RefreshToken string    `json:"refresh_token,omitempty"`
+}
+
+// authenticate returns who is asking; nobody, if that is anonymous.
+func (a *API) authenticate(r *http.Request, q tokenRequest, signer signer) (account.Account, error) {
+	switch q.grant {
+	case anonymous:
+		return account.Account{}, nil
+	case password:
+		login := account.Login{Name: q.username, Password: q.password, Service: service, Client: request.Peer(r)}
+		who, err := a.Verifier.Verify(r.Context(), login)
+		if err == nil && !signer.admits(who) {
+			audit.LoginFailed(r.Context(), login.Name, service, login.Client, "app password "+appPassword(who)+" is not for this registry")
+			err = account.ErrDenied
+		}
+		if errors.Is(err, account.ErrDenied) {
+			err = errDenied(signer.issuer, err)
+		}
+		return who, err
+	case refreshToken:
+		return a.refresh(r, q, signer)
+	}
+	return account.Account{}, &Error{
+		Status:  http.StatusUnauthorized,
+		Code:    "invalid_grant",
+		Message: "want Basic credentials",
+		Realm:   signer.issuer,
+	}
+}
+
+// refresh returns whose refresh token it is. One that is refused is no guess of
+// anybody: machines send for months what was good once, and fail2ban is not to
+// ban them.
+func (a *API) refresh(r *http.Request, q tokenRequest, signer signer) (account.Account, error) {
+	from := request.Peer(r)
+	reason := "not a refresh token"
+	secret, err := parseRefreshToken(q.refreshToken)
+	var who account.Account
+	if err == nil {
+		who, reason, err = useRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, from)
+		if err == nil && !signer.admits(who) {
+			reason, err = "refresh token: its app password is not for this registry", account.ErrDenied
+		}
+	}
+	if errors.Is(err, account.ErrDenied) || errors.Is(err, errNotRefreshToken) {
+		audit.LoginRepeated(r.Context(), "", service, from, reason)
+		refused := errDenied(signer.issuer, err)
+		refused.Message = "the refresh token is no longer good, log in again"
+		return account.Account{}, refused
+	}
+	return who, err
+}
+
+// refreshToken returns the refresh token of an answer; empty: none is wanted.
+// A client that has one keeps it: some do not store another.
+func (a *API) refreshToken(r *http.Request, q tokenRequest, signer signer, who account.Account) (string, error) {
+	switch {
+	case !q.offline, q.grant == anonymous:
+		return "", nil
+	case q.grant == refreshToken:
+		return q.refreshToken, nil
+	}
+	secret := newRefreshToken()
+	err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r))
+	if errors.Is(err, account.ErrDenied) {
+		return "", errDenied(signer.issuer, errors.New("the credential has changed since it was verified"))
+	}
+	return secret.Text(), err
+}
+
+// appPassword returns the id of the app password that was verified; empty: it
+// was another password.
+func appPassword(who account.Account) string {
+	id, _ := strings.CutPrefix(who.Credential, "app:")
+	if id == who.Credential {
+		return ""
+	}
+	return id
+}
+
+// A signer is what makes the tokens of a registry.
+type signer struct {
+	registry *Registry
+	issuer   string
+	key      *token.SigningKey
+}
+
+// signer returns the signer of a registry. It is our own trouble if there is
+// none.
+func (a *API) signer(registry *Registry) (signer, error) {
+	s := signer{registry: registry, issuer: registry.Issuer}
+	if s.issuer == "" {
+		s.issuer = a.Issuer
+	}
+	if s.issuer == "" {
+		return signer{}, fmt.Errorf("the Docker registry %s has no issuer: set ISSUER, or authserver dockerauth registry edit --issuer", registry.ClientID)
+	}
+	if keys := a.Keys.Registry(registry.ClientID); keys != nil {
+		s.key = keys.Active()
+	}
+	if s.key == nil {
+		return signer{}, fmt.Errorf("the Docker registry %s has no signing key that can be opened: see authserver secret check", registry.ClientID)
+	}
+	return s, nil
+}
+
+// admits reports whether a credential is good for the registry.
+func (s signer) admits(who account.Account) bool {
+	return who.Registries == nil || slices.Contains(who.Registries, s.registry.ClientID)
+}
+
+// sign returns an answer with a token that grants access. subject is empty for
+// nobody in particular.
+func (s signer) sign(subject string, access []Access) (answer, error) {
+	lifetime := s.registry.PullLifetime
+	resources := make([]*registrytoken.ResourceActions, 0, len(access)) // null is no list
+	for _, a := range access {
+		if a.granted()&(push|remove) != 0 {
+			lifetime = s.registry.PushLifetime
+		}
+		resources = append(resources, &registrytoken.ResourceActions{Type: a.Type, Name: a.Name, Actions: a.Actions})
+	}
+	now := time.Now()
+	signed, err := s.key.SignHinted(s.registry.Hint, registrytoken.ClaimSet{
+		Issuer:     s.issuer,
+		Subject:    subject,
+		Audience:   s.registry.ClientID,
+		Expiration: now.Add(lifetime).Unix(),
+		NotBefore:  now.Add(-clockSkew).Unix(),
+		IssuedAt:   now.Unix(),
+		JWTID:      rand.Text(),
+		Access:     resources,
+	})
+	if err != nil {
+		return answer{}, fmt.Errorf("token for the Docker registry %s: %w", s.registry.ClientID, err)
+	}
+	return answer{
+		Token:       signed,
+		AccessToken: signed,
+		ExpiresIn:   int(lifetime.Seconds()),
+		IssuedAt:    now.UTC().Truncate(time.Second),
+		Scope:       granted(access),
+	}, nil
+}
+
+// fallsShort reports whether access is less than the scopes.
+func fallsShort(access []Access, scopes []Scope) bool {
+	return slices.ContainsFunc(scopes, func(s Scope) bool {
+		var got actions
+		if i := slices.IndexFunc(access, func(a Access) bool { return a.Type == s.Type && a.Name == s.Name }); i >= 0 {
+			got = access[i].granted()
+		}
+		return slices.ContainsFunc(s.Actions, func(action string) bool {
+			wanted := s.asks(action)
+			return wanted == 0 || wanted&^got != 0
+		})
+	})
+}
+
+// granted lists access as scopes, without that to nothing.
+func granted(access []Access) string {
+	var scopes []Scope
+	for _, a := range access {
+		if len(a.Actions) > 0 {
+			scopes = append(scopes, Scope(a))
+		}
+	}
+	return list(scopes)
+}
+
+// list returns scopes with blanks between (RFC 6749 section 3.3).
+func list(scopes []Scope) string {
+	texts := make([]string, len(scopes))
+	for i, s := range scopes {
+		texts[i] = s.String()
+	}
+	return strings.Join(texts, " ")
+}
+
+// maxLogged is more than people ask for; programs may ask for a hundred scopes.
+const maxLogged = 1000
+
+// cut shortens a list of scopes to what a log line can bear.
+func cut(list string) string {
+	if len(list) > maxLogged {
+		return list[:maxLogged] + "…"
+	}
+	return list
+}
