@@ -4,14 +4,16 @@
 //	client.go       the question, and which responses answer it
 //	answer.go       the JWT: its signature, and the claims that must fit the question
 //	key.go          key files, and how /getkey/ fills them
+//	watch.go        a key file that is kept up to date
 //	http.go         how servers are reached
 //	input.go        what callers write: descriptor 3 (djb), stdin (Apache)
 //	environment.go  what a program finds that is started for a user
 //
-// A process asks one question and ends, so keys are read for each. Every error
-// is one of three kinds: ErrDenied is the server's no, ErrUnavailable that it
-// gave no answer that can be used, and any other is a mistake on this side.
-// Callers turn them into exit codes; none of them is ever a yes.
+// A process asks one question and ends, so keys are read for each; only that of
+// a Watcher stays. Every error of a question is one of three kinds: ErrDenied is
+// the server's no, ErrUnavailable that it gave no answer that can be used, and
+// any other is a mistake on this side. Callers turn them into exit codes; none
+// of them is ever a yes.
 package checkpassword
 
 import (

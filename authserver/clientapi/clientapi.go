@@ -6,7 +6,7 @@
 //	forwardauth.go    /forward-auth: for nginx, Caddy and Traefik, which read the status
 //	dovecot.go        /dovecot/auth-policy: for Dovecot, which verifies passwords itself
 //	agenttoken.go     /email-agent-auth-tokens/validate
-//	getkey.go         /getkey: the public half of a domain's signing key
+//	getkey.go         /getkey: the public half of the keys of a domain or a Docker registry
 //	webfinger.go      /.well-known/webfinger (RFC 7033)
 //	login.go          what all that verify passwords do besides
 //	caller.go         who asks, from where, by which name of ours

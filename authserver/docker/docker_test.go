@@ -3,9 +3,7 @@ package docker
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"log/slog"
 	"net/http"
@@ -349,24 +347,6 @@ func (g guard) lets(t testing.TB, bearer, scope string) bool {
 	r.Header.Set("Authorization", "Bearer "+bearer)
 	_, err := g.Authorized(distribution.WithRequest(context.Background(), r), wanted...)
 	return err == nil
-}
-
-// certificates are those of a registry's bundle.
-func (h *house) certificates(t testing.TB, clientID string) *x509.CertPool {
-	t.Helper()
-	text, err := h.api.Keys.Registry(clientID).Bundle()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pool.AddCert(certificate)
-	}
-	return pool
 }
 
 // captureLog returns all that is logged until the end of the test, at every

@@ -84,26 +84,19 @@ func registryConfigCommand(db *database) *cli.Command {
 
 // endpoint returns where clients get tokens for a registry, and who issues them.
 func endpoint(registry listedRegistry, realm realmURL, server issuer) (at realmURL, name string, err error) {
-	var origin *url.URL
-	if server != "" {
-		if origin, err = url.Parse(string(server)); err != nil {
-			return "", "", fmt.Errorf("issuer: %w", err)
-		}
+	host := issuerHost(string(server))
+	if name = host; registry.Issuer != nil {
+		name = *registry.Issuer
 	}
 	switch {
-	case realm != "":
-	case origin == nil:
+	case realm == "" && host == "":
 		return "", "", command.Usagef("which server? Give --issuer ($ISSUER) as the server has it, or --realm")
-	default:
-		realm = realmURL("https://" + origin.Host + "/docker/token")
-	}
-	switch {
-	case registry.Issuer != nil:
-		return realm, *registry.Issuer, nil
-	case origin == nil:
+	case name == "":
 		return "", "", command.Usagef("registry %s has no issuer of its own: give --issuer ($ISSUER) as the server has it", registry.ClientID)
+	case realm == "":
+		realm = realmURL("https://" + host + "/docker/token")
 	}
-	return realm, origin.Host, nil
+	return realm, name, nil
 }
 
 // keySet is the keys that a registry verifies tokens with.
