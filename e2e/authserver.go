@@ -142,13 +142,30 @@ func (d *Database) Operate(t *testing.T, args ...string) string {
 	return out
 }
 
+// Type runs a line that a guide says to type, and returns what it printed.
+func (d *Database) Type(t *testing.T, line string) string {
+	t.Helper()
+	out, err := d.operate(t.Context(), "/bin/sh", "-euc", line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func (d *Database) operate(ctx context.Context, program string, args ...string) (string, error) {
+	authserver, err := binary("authserver")
+	if err != nil {
+		return "", err
+	}
 	var stdout, stderr strings.Builder
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{"DATABASE_URL=" + d.cluster.URL("authserver_admin", "authserver"), "SECRET_KEY=" + secretKey}
+	cmd.Env = []string{
+		"PATH=" + filepath.Dir(authserver), "DATABASE_URL=" + d.cluster.URL("authserver_admin", "authserver"),
+		"SECRET_KEY=" + secretKey, "ISSUER=https://" + AuthHost,
+	}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("authserver %s: %w\n%s", strings.Join(args, " "), err, &stderr)
+		return "", fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, &stderr)
 	}
 	return stdout.String(), nil
 }

@@ -1,13 +1,15 @@
-// Package e2e tests this system with other people's servers and clients: the
-// mail servers that ask our stored functions, in the versions that Debian
+// Package e2e tests this system with other people's servers and clients: those
+// that ask our stored functions and our web server, in the versions that Debian
 // ships, configured by the guides in docs/integrations.
 //
 //	roots        builds the Debian roots that the servers live in
+//	tools        builds programs that Debian does not have, from modules of their own
 //	e2e.go       Main: a place where they can neither harm nor outlive anybody
 //	root.go      one test's private copy of a Debian root, and processes in it
 //	database.go  a PostgreSQL server with our schema and the people of testdata
 //	program.go   our own programs, as they are installed
 //	authserver.go  a running authserver serve, for those that ask over HTTP
+//	registry.go  Docker registries, their clients, and what their code says of a token
 //	guide.go     what a guide says to type and to write
 //	imap.go, smtp.go, web.go  clients, as small as the questions they ask
 //

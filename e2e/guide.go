@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"authbridge/docs"
@@ -47,12 +48,32 @@ func consoleLines(page string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lines []string
-	for _, m := range consoleLine.FindAllStringSubmatch(string(text), -1) {
-		lines = append(lines, m[1])
-	}
+	lines := commandsIn(string(text))
 	if len(lines) == 0 {
 		return nil, fmt.Errorf("docs/integrations/%s says nothing to type", page)
 	}
 	return lines, nil
+}
+
+// sectionLines is consoleLines for one section, of the second level.
+func sectionLines(t *testing.T, page, heading string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../docs/integrations", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	lines := commandsIn(section)
+	if len(lines) == 0 {
+		t.Fatalf("docs/integrations/%s says nothing to type about %q", page, heading)
+	}
+	return lines
+}
+
+func commandsIn(text string) (lines []string) {
+	for _, m := range consoleLine.FindAllStringSubmatch(text, -1) {
+		lines = append(lines, m[1])
+	}
+	return lines
 }

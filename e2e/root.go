@@ -195,7 +195,7 @@ func (r *Root) Try(args ...string) (string, error) {
 	return string(out), err
 }
 
-// Server is a process in a root that serves a port of 127.0.0.1.
+// Server is a process in a root, most often one that serves a port of 127.0.0.1.
 type Server struct {
 	Port int
 
@@ -210,7 +210,22 @@ type Server struct {
 // wrote is shown if the test failed.
 func (r *Root) Start(port int, args ...string) *Server {
 	r.t.Helper()
-	s := &Server{Port: port, name: args[0], done: make(chan struct{})}
+	s := r.spawn(args...)
+	s.Port = port
+	s.await(r.t, "accept connections", func() bool {
+		conn, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+// spawn is Start for a process that need not serve anything.
+func (r *Root) spawn(args ...string) *Server {
+	r.t.Helper()
+	s := &Server{name: args[0], done: make(chan struct{})}
 	s.cmd = r.command(context.Background(), args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	// Grandchildren may keep the output open: they end with the namespace.
@@ -223,14 +238,6 @@ func (r *Root) Start(port int, args ...string) *Server {
 		close(s.done)
 	}()
 	r.t.Cleanup(func() { s.stop(r.t) })
-
-	s.await(r.t, "accept connections", func() bool {
-		conn, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
 	return s
 }
 

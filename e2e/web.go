@@ -82,6 +82,10 @@ func (b *Browser) visit(url, user, password string, headers ...string) (Page, er
 	for header := range slices.Chunk(headers, 2) {
 		r.Header[header[0]] = append(r.Header[header[0]], header[1]) // as it is written
 	}
+	return b.do(r)
+}
+
+func (b *Browser) do(r *http.Request) (Page, error) {
 	answer, err := b.client.Do(r)
 	if err != nil {
 		return Page{}, err

@@ -61,7 +61,7 @@ func findRegistries(ctx context.Context, db pg.Querier) ([]registryRow, error) {
 		   from api.docker_registries()`)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[registryRow])
 	if err != nil {
-		return nil, fmt.Errorf("Docker registries: %w", err)
+		return nil, fmt.Errorf("registries: %w", err)
 	}
 	return found, nil
 }
@@ -98,7 +98,7 @@ func findRules(ctx context.Context, db pg.Querier) ([]ruleRow, error) {
 		   from api.docker_rules()`)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[ruleRow])
 	if err != nil {
-		return nil, fmt.Errorf("rules of Docker registries: %w", err)
+		return nil, fmt.Errorf("rules of registries: %w", err)
 	}
 	return found, nil
 }

@@ -135,7 +135,7 @@ func TestRefreshFollowsUser(t *testing.T) {
 		"password removed":           `update auth.users u set password_hash = null where u.identifier = 'alice'`,
 		"idle":                       `update auth.docker_refresh_tokens t set last_used_at = now() - interval '90 days 1 second'`,
 		"revoked":                    `delete from auth.docker_refresh_tokens t`,
-		"registry has another name":  `update auth.docker_refresh_tokens t set registry_id = (select r.id from auth.docker_registries r where r.client_id = 'imported.example.com')`,
+		"of another registry":        `update auth.docker_refresh_tokens t set registry_id = (select r.id from auth.docker_registries r where r.client_id = 'imported.example.com')`,
 		"app password: revoked":      `update auth.app_passwords ap set revoked_at = now()`,
 		"app password: expired":      `update auth.app_passwords ap set expires_at = now() - interval '1 second'`,
 		"app password: removed":      `delete from auth.app_passwords ap`,

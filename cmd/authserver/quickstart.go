@@ -88,6 +88,9 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 	if err := q.prepare(ctx); err != nil {
 		return err
 	}
+	if err := q.createRegistry(ctx); err != nil {
+		return err
+	}
 	web, err := q.startWeb(ctx)
 	if err != nil {
 		return err
@@ -148,7 +151,8 @@ type quick struct {
 	log     io.Writer
 	demo    demo
 
-	checkpassword string // the client's program
+	checkpassword   string // the client's program
+	registryProgram string // empty: none is installed
 }
 
 // demo is what can be tried. It is kept in the state folder, which is closed to

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -47,34 +49,17 @@ func (r *registry) done() <-chan struct{} {
 	return r.ended
 }
 
-// startRegistry starts a Docker registry that asks the web server who may do
-// what, or returns nil if none is installed on this machine.
-func (q *quick) startRegistry(ctx context.Context) (*registry, error) {
-	program, err := exec.LookPath(dockerRegistry)
-	if err != nil {
-		return nil, nil
-	}
-	if q.demo.RegistryPort == 0 {
-		if err := q.createRegistry(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := q.configureRegistry(ctx); err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
-	}
-	r, err := runRegistry(program, filepath.Join(q.dir, registryConfigName), filepath.Join(q.dir, registryLogName))
-	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
-	}
-	if err := r.wait(ctx, q.demo.RegistryPort); err != nil {
-		return nil, errors.Join(fmt.Errorf("registry: %w; its messages are in %s", err, filepath.Join(q.dir, registryLogName)), r.close())
-	}
-	return r, nil
-}
-
 // createRegistry makes the demo's registry, by the commands that an operator
-// would type.
+// would type, if a program to run it is installed on this machine.
 func (q *quick) createRegistry(ctx context.Context) error {
+	var err error
+	if q.registryProgram, err = exec.LookPath(dockerRegistry); err != nil || q.demo.RegistryPort != 0 {
+		return nil
+	}
+	var there bytes.Buffer // since a start that was interrupted
+	if err := q.run(ctx, nil, &there, "dockerauth", "registry", "show", "--client-id", demoRegistry); err != nil {
+		return err
+	}
 	fmt.Fprintln(q.out, "Setting up the Docker registry:")
 	for _, args := range [][]string{
 		{"dockerauth", "registry", "create", "--client-id", demoRegistry, "--name", "Demo", "--domain", demoDomain, "--issuer", webDomain},
@@ -82,12 +67,35 @@ func (q *quick) createRegistry(ctx context.Context) error {
 		{"dockerauth", "rule", "allow", demoRegistry, "public/**", "pull", "--anyone"},
 		{"dockerauth", "rule", "allow", demoRegistry, "**", "admin", "--user", "alice"},
 	} {
+		if args[2] == "create" && there.Len() > 0 {
+			continue
+		}
 		fmt.Fprintln(q.out, "  authserver", strings.Join(quoted(args), " "))
-		if err := q.run(ctx, nil, nil, args...); err != nil {
+		if err := q.run(ctx, nil, io.Discard, args...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// startRegistry starts the registry, which asks the web server who may do what,
+// or returns nil if there is no program to run it.
+func (q *quick) startRegistry(ctx context.Context) (*registry, error) {
+	if q.registryProgram == "" {
+		return nil, nil
+	}
+	log := filepath.Join(q.dir, registryLogName)
+	if err := q.configureRegistry(ctx); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	r, err := runRegistry(q.registryProgram, filepath.Join(q.dir, registryConfigName), log)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	if err := r.wait(ctx, q.demo.RegistryPort); err != nil {
+		return nil, errors.Join(fmt.Errorf("registry: %w; its messages are in %s", err, log), r.close())
+	}
+	return r, nil
 }
 
 // configureRegistry writes what the registry reads: the certificates of the
