@@ -379,7 +379,7 @@ func askVerifier(t *testing.T, version string, options map[string]any, tokens ..
 		t.Fatalf("verifier %s: %d results for %d tokens", version, len(answer.Results), len(tokens))
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() && stderr.Len() > 0 {
 			t.Logf("verifier %s wrote:\n%s", version, &stderr)
 		}
 	})

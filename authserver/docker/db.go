@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -103,8 +104,11 @@ func findRules(ctx context.Context, db pg.Querier) ([]ruleRow, error) {
 	return found, nil
 }
 
+// errChanged means that a credential is no longer what was verified.
+var errChanged = errors.New("the credential has changed since it was verified")
+
 // createRefreshToken calls api.create_docker_refresh_token for somebody who has
-// just logged in. It returns account.ErrDenied if that would no longer do.
+// just logged in; errChanged, if that would no longer do.
 func createRefreshToken(ctx context.Context, db pg.Querier, secret RefreshToken, registry string, who account.Account, clientID string, client netip.Addr) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -119,7 +123,7 @@ func createRefreshToken(ctx context.Context, db pg.Querier, secret RefreshToken,
 	case outcome == "ok":
 		return nil
 	case outcome == "gone":
-		return account.ErrDenied
+		return errChanged
 	}
 	return fmt.Errorf("create Docker refresh token: unknown outcome %q", outcome)
 }

@@ -148,9 +148,16 @@ func (e *Error) write(w http.ResponseWriter) {
 	})
 }
 
-// writeJSON answers with v, which is one of our structs.
+// writeJSON answers with v, which is one of our structs. Its length is said
+// first: an answer with a certificate in its token is too long for net/http to
+// do so.
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("docker: " + err.Error()) // texts, numbers and times have a JSON form
+	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v) // an error means that the client has gone
+	w.Write(body) // an error means that the client has gone
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"authbridge/authserver/account"
 )
 
 // offline is a login with a refresh token.
@@ -121,6 +123,46 @@ func otherEnd(s string) string {
 		return "q"
 	}
 	return "a"
+}
+
+// A password that changes between its verification and the making of a refresh
+// token is asked for again: another hash of it is as good, another password is
+// not.
+func TestPasswordChangesAtLogin(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		becomes string
+		status  int
+	}{
+		"another hash":     {secret, 200},
+		"another password": {"another password", 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			hash, err := account.Hash(t.Context(), tt.becomes, account.Standard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			verified := 0
+			h.api.Verifier.Observe = func(string) {
+				if verified++; verified == 1 {
+					h.arrange(t, `update auth.users set password_hash = $1`, hash)
+				}
+			}
+			r := ask(ours)
+			r.URL.RawQuery += "&offline_token=true"
+			if tt.status == 200 {
+				got := h.issue(t, withBasic(r, "alice@example.com", secret))
+				h.issue(t, refresh(ours, got.RefreshToken))
+			} else {
+				h.refused(t, withBasic(r, "alice@example.com", secret), tt.status)
+			}
+			if verified != 2 {
+				t.Errorf("verified %d times", verified)
+			}
+		})
+	}
 }
 
 // A refresh token is good for what its user may now, as long as its credential

@@ -59,10 +59,8 @@ func OpenRegistries(ctx context.Context, db *pgxpool.Pool) (*Registries, error) 
 func (r *Registries) Run(ctx context.Context) error {
 	return pg.Follow(ctx, r.db, pg.Followed{
 		What: "Docker registries",
-		Channels: []string{
-			"authserver_docker_registry", "authserver_docker_rule",
-			"authserver_group", "authserver_user", "authserver_domain", // names, and what goes with them
-		},
+		// Whoever removes a user or a group notifies about their rules, too.
+		Channels: []string{"authserver_docker_registry", "authserver_docker_rule"},
 		Every: time.Minute,
 		Load:  r.load,
 	})

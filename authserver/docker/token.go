@@ -42,7 +42,7 @@ func (a *API) Token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	who, err := a.authenticate(r, q, signer)
+	who, refreshToken, err := a.login(r, q, signer)
 	if err != nil {
 		return err
 	}
@@ -57,9 +57,7 @@ func (a *API) Token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if answer.RefreshToken, err = a.refreshToken(r, q, signer, who); err != nil {
-		return err
-	}
+	answer.RefreshToken = refreshToken
 	if a.Observe != nil {
 		a.Observe(string(q.grant))
 	}
@@ -76,6 +74,23 @@ type answer struct {
 	IssuedAt     time.Time `json:"issued_at"`
 	Scope        string    `json:"scope"` // what is granted
 	RefreshToken string    `json:"refresh_token,omitempty"`
+}
+
+// login returns who is asking, and the refresh token that is wanted.
+func (a *API) login(r *http.Request, q tokenRequest, signer signer) (account.Account, string, error) {
+	who, err := a.authenticate(r, q, signer)
+	if err != nil {
+		return account.Account{}, "", err
+	}
+	refreshToken, err := a.refreshToken(r, q, signer, who)
+	if errors.Is(err, errChanged) {
+		// The password was changed just now, or got another hash: which of both,
+		// it says itself.
+		if who, err = a.authenticate(r, q, signer); err == nil {
+			refreshToken, err = a.refreshToken(r, q, signer, who)
+		}
+	}
+	return who, refreshToken, err
 }
 
 // authenticate returns who is asking; nobody, if that is anonymous.
@@ -139,9 +154,6 @@ func (a *API) refreshToken(r *http.Request, q tokenRequest, signer signer, who a
 	}
 	secret := newRefreshToken()
 	err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r))
-	if errors.Is(err, account.ErrDenied) {
-		return "", errDenied(signer.issuer, errors.New("the credential has changed since it was verified"))
-	}
 	return secret.Text(), err
 }
 
@@ -170,15 +182,19 @@ func (a *API) signer(registry *Registry) (signer, error) {
 		s.issuer = a.Issuer
 	}
 	if s.issuer == "" {
-		return signer{}, fmt.Errorf("the Docker registry %s has no issuer: set ISSUER, or authserver dockerauth registry edit --issuer", registry.ClientID)
+		return signer{}, fmt.Errorf("the Docker registry %s has no issuer: set ISSUER, or authserver dockerauth registry edit --set-issuer", registry.ClientID)
 	}
-	if keys := a.Keys.Registry(registry.ClientID); keys != nil {
+	keys := a.Keys.Registry(registry.ClientID)
+	switch {
+	case keys == nil: // it has just been made
+		return signer{}, fmt.Errorf("the keys of the Docker registry %s are not here yet", registry.ClientID)
+	case keys.Active() != nil:
 		s.key = keys.Active()
+		return s, nil
+	case keys.Sealed() != nil:
+		return signer{}, fmt.Errorf("the signing key %s of the Docker registry %s cannot be opened: see authserver secret check", keys.Sealed().KID, registry.ClientID)
 	}
-	if s.key == nil {
-		return signer{}, fmt.Errorf("the Docker registry %s has no signing key that can be opened: see authserver secret check", registry.ClientID)
-	}
-	return s, nil
+	return signer{}, fmt.Errorf("the Docker registry %s has no signing key: see authserver dockerauth registry keys", registry.ClientID)
 }
 
 // admits reports whether a credential is good for the registry.
