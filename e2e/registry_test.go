@@ -175,7 +175,7 @@ func testCrane(t *testing.T, r *Registry) {
 
 // podman keeps images where the kernel need not help. It looks for cgroups,
 // which only running containers need.
-var podman = []string{"podman", "--storage-driver", "vfs", "--root", "/srv/podman", "--runroot", "/run/podman"}
+var podman = []string{"env", "PODMAN_IGNORE_CGROUPSV1_WARNING=1", "podman", "--storage-driver", "vfs", "--root", "/srv/podman", "--runroot", "/run/podman"}
 
 func testPodman(t *testing.T, r *Registry) {
 	if err := os.MkdirAll(r.root.Path("/sys/fs/cgroup"), 0o755); err != nil {

@@ -156,6 +156,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		panic("docker: " + err.Error()) // texts, numbers and times have a JSON form
 	}
+	body = append(body, '\n') // for people who look
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)

@@ -153,8 +153,10 @@ func (a *API) refreshToken(r *http.Request, q tokenRequest, signer signer, who a
 		return q.refreshToken, nil
 	}
 	secret := newRefreshToken()
-	err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r))
-	return secret.Text(), err
+	if err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r)); err != nil {
+		return "", err
+	}
+	return secret.Text(), nil
 }
 
 // appPassword returns the id of the app password that was verified; empty: it

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -489,14 +490,22 @@ func TestOwnTrouble(t *testing.T) {
 	nameless.Issuer = ""
 	hungUp, cancel := context.WithCancel(t.Context())
 	cancel()
+	other := errors.New("sealed by another SECRET_KEY")
+	keys, err := token.OpenKeys(t.Context(), h.db.Pool, func(string, []byte) ([]byte, error) { return nil, other })
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := *h.api
+	sealed.Keys = keys
 	for name, tt := range map[string]struct {
 		api  *API
 		r    *http.Request
 		want string
 	}{
+		"a sealed key":     {&sealed, ask(ours), "authserver secret check"},
 		"no issuer":        {&nameless, withBasic(ask(ours), "alice@example.com", secret), "set ISSUER"},
-		"no key":           {h.api, withBasic(ask(keyless), "alice@example.com", secret), "authserver secret check"},
-		"no key, no login": {h.api, ask(keyless), "authserver secret check"},
+		"no key":           {h.api, withBasic(ask(keyless), "alice@example.com", secret), "authserver dockerauth registry keys"},
+		"no key, no login": {h.api, ask(keyless), "authserver dockerauth registry keys"},
 		"no database":      {&gone, withBasic(ask(ours), "alice@example.com", secret), "closed pool"},
 		"no database, app": {&gone, withBasic(ask(ours), "alice@example.com", account.NewAppPassword().Text()), "closed pool"},
 		"no database, POST": {&gone, refresh(ours, newRefreshToken().Text()),
