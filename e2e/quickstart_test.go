@@ -62,6 +62,7 @@ type quickstart struct {
 	logins map[string]login // by what the second column says
 
 	checkpassword []string // command lines
+	printed       string
 }
 
 type login struct{ user, password string }
@@ -103,7 +104,7 @@ func startQuickstart(t *testing.T, cmd *exec.Cmd, dir string) *quickstart {
 		cmd.Process.Kill()
 		t.Fatalf("quickstart: %v\n%s%s", cmd.Wait(), text, stderr.String())
 	}
-	q := &quickstart{cmd: cmd, dir: dir, port: port[1], files: map[string]string{}, logins: map[string]login{}}
+	q := &quickstart{cmd: cmd, dir: dir, port: port[1], printed: text, files: map[string]string{}, logins: map[string]login{}}
 	for _, m := range quickFile.FindAllStringSubmatch(text, -1) {
 		q.files[m[1]] = regexp.MustCompile(`(?m)^  `).ReplaceAllString(m[2], "")
 	}
