@@ -288,8 +288,20 @@ type Answer struct {
 // nobody in particular.
 func (r *Registry) token(b *Browser, user, password string, scopes ...string) Answer {
 	r.t.Helper()
+	answer, err := r.tryToken(b, user, password, scopes...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return answer
+}
+
+func (r *Registry) tryToken(b *Browser, user, password string, scopes ...string) (Answer, error) {
 	query := url.Values{"service": {r.ClientID}, "client_id": {"docker"}, "scope": scopes}
-	return r.answer(b.Visit(r.auth.URL("/docker/token?"+query.Encode()), user, password))
+	page, err := b.visit(r.auth.URL("/docker/token?"+query.Encode()), user, password)
+	if err != nil {
+		return Answer{}, err
+	}
+	return page.answer()
 }
 
 // post gets a token by POST, as a form says.
@@ -305,16 +317,19 @@ func (r *Registry) post(b *Browser, form url.Values) Answer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.answer(page)
-}
-
-func (r *Registry) answer(page Page) Answer {
-	r.t.Helper()
-	answer := Answer{Status: page.Status}
-	if err := json.Unmarshal([]byte(page.Body), &answer); err != nil {
-		r.t.Fatalf("status %d, %q: %v", page.Status, page.Body, err)
+	answer, err := page.answer()
+	if err != nil {
+		r.t.Fatal(err)
 	}
 	return answer
+}
+
+func (p Page) answer() (Answer, error) {
+	answer := Answer{Status: p.Status}
+	if err := json.Unmarshal([]byte(p.Body), &answer); err != nil {
+		return Answer{}, fmt.Errorf("status %d, %q: %w", p.Status, p.Body, err)
+	}
+	return answer, nil
 }
 
 // ask sends a request with a token to the registry itself.

@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -11,10 +14,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// supervisor is systemd's part in TestRegistryRotation: it starts a registry, its
-// arguments, whenever it ends.
+// supervisor is the part of systemd: it starts a registry, its arguments,
+// whenever it ends.
 const supervisor = `trap 'kill $pid; wait $pid; exit 0' TERM
 while :; do "$@" & pid=$!; echo $pid >/run/registry.pid; wait $pid; done`
 
@@ -32,6 +36,16 @@ func (r *Registry) restarts() int {
 	return strings.Count(string(text), "\n")
 }
 
+// changed returns when a file of the machine was written.
+func (r *Registry) changed(name string) time.Time {
+	r.t.Helper()
+	info, err := os.Stat(r.root.Path(name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return info.ModTime()
+}
+
 // keys returns the registry's keys: KIDs by state.
 func (r *Registry) keys(t *testing.T) map[string][]string {
 	t.Helper()
@@ -46,47 +60,97 @@ func (r *Registry) keys(t *testing.T) map[string][]string {
 	return keys
 }
 
+// startSupervised is start for a registry that comes again.
+func (r *Registry) startSupervised() *Server {
+	r.t.Helper()
+	r.root.Write("/usr/local/bin/systemctl", systemctl)
+	r.root.Run("chmod", "0755", "/usr/local/bin/systemctl")
+	return r.root.Start(r.Port, append([]string{"sh", "-c", supervisor, "supervisor"}, registryKinds[r.kind].command...)...)
+}
+
+// watchKeys starts the service of the guide.
+func (r *Registry) watchKeys() {
+	r.t.Helper()
+	r.follow("Keys")
+	command := execStart.FindStringSubmatch(r.root.Read("/etc/systemd/system/registry-keys.service"))[1]
+	r.root.spawn("sh", "-euc", "exec "+command+" --interval 1s")
+}
+
+// awaitRestart waits until the registry was restarted so often.
+func (r *Registry) awaitRestart(s *Server, times int) {
+	r.t.Helper()
+	s.await(r.t, "start again", func() bool { return r.restarts() >= times })
+}
+
 var execStart = regexp.MustCompile(`(?m)^ExecStart=(.*)$`)
 
 // A puller pulls all the time, with a token that it has just got, and with one
 // that it keeps.
 type puller struct {
-	r    *Registry
-	b    *Browser
-	path string // of a manifest
+	r          *Registry
+	b          *Browser
+	repository string
+	path       string // of a manifest
 
 	mu      sync.Mutex
 	pulls   int
 	away    int    // times that the registry did not answer
-	kept    string // a token
+	kept    string // a token; empty: none
 	refused []string
 }
 
-// pull pulls once.
-func (p *puller) pull() {
-	fresh := p.r.token(p.b, "bob@example.com", "bob builds", "repository:team/base:pull")
-	p.mu.Lock()
-	kept := p.kept
-	p.mu.Unlock()
-	for name, token := range map[string]string{"fresh": fresh.Token, "kept": kept} {
-		if token == "" && name == "kept" {
-			continue
+// run starts to pull, until the function that it returns is called.
+func (p *puller) run() (end func()) {
+	var pulling sync.WaitGroup
+	ended := make(chan struct{})
+	pulling.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				p.pull()
+			}
 		}
+	})
+	return sync.OnceFunc(func() { close(ended); pulling.Wait() })
+}
+
+// pull pulls once with each token.
+func (p *puller) pull() {
+	tokens := map[string]string{}
+	p.mu.Lock()
+	if p.kept != "" {
+		tokens["kept"] = p.kept
+	}
+	p.mu.Unlock()
+	fresh, err := p.r.tryToken(p.b, "bob@example.com", "bob builds", "repository:"+p.repository+":pull")
+	tokens["fresh"] = fresh.Token
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil || fresh.Status != http.StatusOK {
+		p.refused = append(p.refused, fmt.Sprintf("no token: %v, %+v", err, fresh))
+		return
+	}
+	for name, token := range tokens {
 		page, err := p.r.ask(p.b, http.MethodGet, p.path, token)
-		p.mu.Lock()
 		switch {
-		case err != nil && p.b.t.Context().Err() != nil: // the test ends
-		case err != nil && !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) && !strings.Contains(err.Error(), "EOF"):
-			p.refused = append(p.refused, name+" token: "+err.Error())
-		case err != nil:
+		case isAway(err):
 			p.away++
+		case err != nil:
+			p.refused = append(p.refused, name+" token: "+err.Error())
 		case page.Status != http.StatusOK:
 			p.refused = append(p.refused, name+" token: status "+strconv.Itoa(page.Status))
 		default:
 			p.pulls++
 		}
-		p.mu.Unlock()
 	}
+}
+
+// isAway tells whether a server has ended, or has not yet started.
+func isAway(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // keep changes the token that is kept.
@@ -96,11 +160,25 @@ func (p *puller) keep(token string) {
 	p.kept = token
 }
 
-// soFar returns how often it has pulled.
-func (p *puller) soFar() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pulls
+// more waits until it has pulled some more.
+func (p *puller) more(s *Server) {
+	p.b.t.Helper()
+	pulls := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.pulls
+	}
+	until := pulls() + 10
+	s.await(p.b.t, "be pulled from", func() bool { return pulls() >= until })
+}
+
+// check reports what was refused, when it has ended.
+func (p *puller) check(t *testing.T) {
+	t.Helper()
+	t.Logf("%d pulls, %d times there was no registry", p.pulls, p.away)
+	if len(p.refused) > 0 {
+		t.Errorf("refused: %q", p.refused)
+	}
 }
 
 // A registry gets a new key as the guide says, and nobody notices.
@@ -114,42 +192,21 @@ func TestRegistryRotation(t *testing.T) {
 			r.typeRules()
 			r.install()
 			r.follow("Keys")
-			r.root.Write("/usr/local/bin/systemctl", systemctl)
-			r.root.Run("chmod", "0755", "/usr/local/bin/systemctl")
-			registry := r.root.Start(r.Port, append([]string{"sh", "-c", supervisor, "supervisor"}, registryKinds[kind].command...)...)
-			command := execStart.FindStringSubmatch(r.root.Read("/etc/systemd/system/registry-keys.service"))[1]
-			r.root.spawn("sh", "-euc", "exec "+command+" --interval 1s")
+			registry := r.startSupervised()
+			r.watchKeys()
 			r.push(t, "team/base:1")
 
-			p := &puller{r: r, b: NewBrowser(t), path: "/v2/team/base/manifests/1"}
+			p := &puller{r: r, b: NewBrowser(t), path: "/v2/team/base/manifests/1", repository: "team/base"}
 			old := r.token(p.b, "bob@example.com", "bob builds", "repository:team/base:pull").Token
 			p.keep(old)
-			var pulling sync.WaitGroup
-			ended := make(chan struct{})
-			pulling.Go(func() {
-				for {
-					select {
-					case <-ended:
-						return
-					default:
-						p.pull()
-					}
-				}
-			})
-			end := sync.OnceFunc(func() { close(ended); pulling.Wait() })
+			end := p.run()
 			defer end()
-			// more waits until what is so was pulled with.
-			more := func() {
-				t.Helper()
-				until := p.soFar() + 10
-				registry.await(t, "be pulled from", func() bool { return p.soFar() >= until })
-			}
 			restarted := func(times int) {
 				t.Helper()
-				registry.await(t, "start again", func() bool { return r.restarts() >= times })
-				more()
+				r.awaitRestart(registry, times)
+				p.more(registry)
 			}
-			more()
+			p.more(registry)
 
 			first := r.keys(t)["active"][0]
 			db.Operate(t, "dockerauth", "registry", "publish-key", r.ClientID)
@@ -166,15 +223,11 @@ func TestRegistryRotation(t *testing.T) {
 			restarted(2)
 
 			p.keep("")
-			more()
+			p.more(registry)
 			db.Operate(t, "dockerauth", "registry", "remove-key", "-y", r.ClientID, "--", first)
 			restarted(3)
 			end()
-
-			t.Logf("%d pulls, %d times there was no registry", p.pulls, p.away)
-			if len(p.refused) > 0 {
-				t.Errorf("refused: %q", p.refused)
-			}
+			p.check(t)
 			if page := r.must(p.b, http.MethodGet, p.path, old); page.Status != http.StatusUnauthorized {
 				t.Errorf("token of a key that was removed: status %d", page.Status)
 			}
@@ -199,7 +252,7 @@ func TestRegistryOfAncestor(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.root.Write("/etc/docker/registry/keys/bundle.pem", string(bundle))
-			r.start()
+			registry := r.startSupervised()
 
 			bob := r.NewClient()
 			if out, err := bob.Login("bob@example.com", "bob builds", "docker"); err != nil {
@@ -209,6 +262,27 @@ func TestRegistryOfAncestor(t *testing.T) {
 			bob.Run(t, "docker", "manifest", "inspect", r.Address("team/old:1"))
 			bob.Run(t, "crane", "copy", r.Address("team/old:1"), r.Address("bob/old:1"))
 			bob.Refused(t, saysNoRight, "crane", "push", r.newImage(t), r.Address("secret/old:1"))
+
+			// It can get a key of its own, one step after the other.
+			p := &puller{r: r, b: NewBrowser(t), path: "/v2/team/old/manifests/1", repository: "team/old"}
+			end := p.run()
+			defer end()
+			r.watchKeys()
+			db.Type(t, r.edit.Replace(sectionLines(t, registryGuide, "A registry of the Python authserver")[1]))
+			registry.await(t, "have both keys", func() bool {
+				const bundle = "/etc/docker/registry/keys/bundle.pem"
+				return strings.Count(r.root.Read(bundle), "BEGIN CERTIFICATE") == 2 && r.changed("/run/registry.pid").After(r.changed(bundle))
+			})
+			p.more(registry)
+			own := r.keys(t)["published"][0]
+			db.Operate(t, "dockerauth", "registry", "activate-key", r.ClientID, "--", own)
+			db.Operate(t, "dockerauth", "registry", "edit", r.ClientID, "--set-signing-key", "registry")
+			registry.await(t, "get tokens of its own key", func() bool {
+				return kid(t, r.token(p.b, "bob@example.com", "bob builds").Token) == own
+			})
+			p.more(registry)
+			end()
+			p.check(t)
 		})
 	}
 }
@@ -232,18 +306,19 @@ func TestRegistryConfig(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant at its end:\n%s", config.Name, got, want)
 		}
 	}
-	for _, section := range []string{"docker login", "Machines"} {
-		for _, line := range sectionLines(t, registryGuide, section) {
-			db.Type(t, r.edit.Replace(line))
-		}
-	}
 }
 
 // kid returns the name of the key that has signed a token.
 func kid(t *testing.T, token string) string {
 	t.Helper()
+	first, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(first)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var header struct{ KID string }
-	decodeSegment(t, strings.Split(token, ".")[0], &header)
+	if err := json.Unmarshal(text, &header); err != nil {
+		t.Fatal(err)
+	}
 	return header.KID
 }
-
