@@ -79,21 +79,28 @@ func (q *quick) createRegistry(ctx context.Context) error {
 }
 
 // startRegistry starts the registry, which asks the web server who may do what,
-// or returns nil if there is no program to run it.
+// or returns nil if there is no program to run it. One that does not work is
+// not what somebody came to see: it is only said.
 func (q *quick) startRegistry(ctx context.Context) (*registry, error) {
 	if q.registryProgram == "" {
 		return nil, nil
 	}
-	log := filepath.Join(q.dir, registryLogName)
 	if err := q.configureRegistry(ctx); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
+	log := filepath.Join(q.dir, registryLogName)
 	r, err := runRegistry(q.registryProgram, filepath.Join(q.dir, registryConfigName), log)
-	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
+	if err == nil {
+		if err = r.wait(ctx, q.demo.RegistryPort); err != nil {
+			err = errors.Join(err, r.close())
+		}
 	}
-	if err := r.wait(ctx, q.demo.RegistryPort); err != nil {
-		return nil, errors.Join(fmt.Errorf("registry: %w; its messages are in %s", err, log), r.close())
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		fmt.Fprintf(q.log, "authserver quickstart: warning: no Docker registry: %s: %v; its messages are in %s\n", q.registryProgram, err, log)
+		return nil, nil
 	}
 	return r, nil
 }
@@ -163,7 +170,10 @@ func runRegistry(program, config, log string) (*registry, error) {
 			close(r.ended)
 		}
 	}()
-	return r, <-started
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // wait returns when the registry answers, or why it does not.
