@@ -61,8 +61,8 @@ func (r *Registries) Run(ctx context.Context) error {
 		What: "Docker registries",
 		// Whoever removes a user or a group notifies about their rules, too.
 		Channels: []string{"authserver_docker_registry", "authserver_docker_rule"},
-		Every: time.Minute,
-		Load:  r.load,
+		Every:    time.Minute,
+		Load:     r.load,
 	})
 }
 
