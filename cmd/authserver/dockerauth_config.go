@@ -23,7 +23,7 @@ func registryConfigCommand(db *database) *cli.Command {
 	program := distribution3
 	var realm realmURL
 	var server issuer
-	bundle := keyFile("/etc/docker/registry/token-bundle.pem")
+	bundle := keyFile("/etc/docker/registry/keys/bundle.pem")
 	var jwks *keyFile
 	return &cli.Command{
 		Name:  "config",
