@@ -16,10 +16,11 @@ import (
 // one floor stay strangers. A new package must be given its place here, which
 // is the moment to ask whether it should exist.
 var layers = []string{
-	"sql docs internal/seal internal/pgcluster internal/command",
+	"sql docs internal/seal internal/pgcluster internal/command internal/opaque",
 	"internal/audit internal/daemon internal/pg",
 	"internal/pgtest",
-	"authserver/account authserver/address authserver/request authserver/token checkpassword",
+	"authserver/account authserver/address authserver/token checkpassword",
+	"authserver/request",
 	"authserver/clientapi authserver/docker",
 	"authserver",
 	"cmd/authserver cmd/checkpassword",

@@ -69,7 +69,7 @@ func (a *API) requireTrusted(r *http.Request) error {
 const bearerChallenge = `Bearer realm="authserver"`
 
 func (a *API) isAPIClient(r *http.Request, text string) (bool, error) {
-	secret, err := account.ParseAPIClientSecret(text)
+	secret, err := account.APIClientSecret.Parse(text)
 	if err != nil {
 		return false, nil
 	}

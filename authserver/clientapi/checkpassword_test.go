@@ -206,7 +206,7 @@ func TestCheckPasswordBadInput(t *testing.T) {
 		"Basic without colon":       {authorized("Basic " + base64.StdEncoding.EncodeToString([]byte("alice"))), 400, malformed},
 		"Basic in base64url":        {authorized("Basic " + base64.URLEncoding.EncodeToString([]byte("alice:???>>>"))), 400, malformed},
 		"two Authorization headers": {twoHeaders, 400, "More than one Authorization header"},
-		"a secret of nobody":        {authorized("Bearer " + account.NewAPIClientSecret().Text()), 401, "Not the secret of an API client"},
+		"a secret of nobody":        {authorized("Bearer " + account.APIClientSecret.New().Text()), 401, "Not the secret of an API client"},
 		"a bearer token of others":  {authorized("bearer eyJhbGciOiJub25lIn0."), 401, "Not the secret of an API client"},
 		"long JSON":                 {asJSON("{" + right + `, "x": "` + strings.Repeat("x", request.MaxBody) + `"}`), 413, "Request body too large"},
 		"a long form":               {asForm("username=alice&password=" + strings.Repeat("x", request.MaxBody)), 413, "Request body too large"},

@@ -78,7 +78,7 @@ func newHouse(t testing.TB) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := account.NewAPIClientSecret()
+	secret := account.APIClientSecret.New()
 	h.secret = secret.Text()
 
 	h.arrange(t, `insert into auth.domains (name, jwt_subdomains) values ('example.com', true), ('example.org', false)`)

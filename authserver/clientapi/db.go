@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"time"
 
-	"authbridge/authserver/account"
+	"authbridge/internal/opaque"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -28,7 +28,7 @@ type querier interface {
 
 // verifyAPIClient calls api.verify_api_client. The name is empty if there is no
 // such API client, or if it is not in one of its networks.
-func verifyAPIClient(ctx context.Context, db querier, secret account.APIClientSecret, from netip.Addr) (name string, err error) {
+func verifyAPIClient(ctx context.Context, db querier, secret opaque.Secret, from netip.Addr) (name string, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	hash := secret.SHA256()

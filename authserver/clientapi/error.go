@@ -1,15 +1,12 @@
 package clientapi
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
-	"authbridge/authserver/account"
 	"authbridge/authserver/request"
 )
 
@@ -61,48 +58,32 @@ func refusalOf(err error) *Error {
 	return nil
 }
 
-// retryAfter is when to ask again after our own trouble.
-const retryAfter = 5 * time.Second
-
 // Handle lets an endpoint return its error: an *Error and what package request
 // has found are the caller's doing and are shown to it, anything else is ours
 // and is only logged.
 func (a *API) Handle(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		err := endpoint(w, r)
-		if err == nil {
-			return
-		}
-
-		refused := refusalOf(err)
-		var throttled *account.ThrottledError
-		switch {
-		case refused != nil:
-			slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "status", refused.Status, "err", err)
-		case errors.As(err, &throttled): // audit has a line about it
-			refused = &Error{
-				Status:     http.StatusTooManyRequests,
-				Message:    "Too many wrong passwords, try again later",
-				RetryAfter: throttled.RetryAfter,
+	return request.Refusals{
+		Of: func(err error) request.Refusal {
+			if refused := refusalOf(err); refused != nil {
+				return refused
 			}
-		default:
-			level := slog.LevelError
-			if errors.Is(err, account.ErrBusy) || errors.Is(err, context.Canceled) {
-				level = slog.LevelWarn
+			return nil
+		},
+		Later: func(status int, retryAfter time.Duration) request.Refusal {
+			message := "Temporarily unavailable"
+			if status == http.StatusTooManyRequests {
+				message = "Too many wrong passwords, try again later"
 			}
-			slog.Log(r.Context(), level, "request failed", "path", r.URL.Path, "err", err)
-			refused = &Error{
-				Status:     http.StatusServiceUnavailable,
-				Message:    "Temporarily unavailable",
-				RetryAfter: retryAfter,
-			}
-		}
-		refused.write(w)
-	})
+			return &Error{Status: status, Message: message, RetryAfter: retryAfter}
+		},
+	}.Handle(endpoint)
 }
 
-func (e *Error) write(w http.ResponseWriter) {
+// HTTPStatus implements request.Refusal.
+func (e *Error) HTTPStatus() int { return e.Status }
+
+// Write implements request.Refusal.
+func (e *Error) Write(w http.ResponseWriter) {
 	if e.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.Challenge)
 	}

@@ -102,7 +102,7 @@ func TestRefusedClientIsLogged(t *testing.T) {
 		return got.String()
 	}
 	elsewhere := ask(h.secret, "203.0.113.7")
-	for _, secret := range []string{account.NewAPIClientSecret().Text(), "not-even-one"} {
+	for _, secret := range []string{account.APIClientSecret.New().Text(), "not-even-one"} {
 		if got := ask(secret, "203.0.113.7"); got != elsewhere {
 			t.Errorf("%s\nwant\n%s", got, elsewhere)
 		}
@@ -214,7 +214,7 @@ func TestCallsOutliveTheRequest(t *testing.T) {
 	agentToken := h.addAgentToken(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	secret, err := account.ParseAPIClientSecret(h.secret)
+	secret, err := account.APIClientSecret.Parse(h.secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/token"
+	"authbridge/internal/opaque"
 	"authbridge/internal/pg"
 
 	"github.com/jackc/pgx/v5"
@@ -109,7 +110,7 @@ var errChanged = errors.New("the credential has changed since it was verified")
 
 // createRefreshToken calls api.create_docker_refresh_token for somebody who has
 // just logged in; errChanged, if that would no longer do.
-func createRefreshToken(ctx context.Context, db pg.Querier, secret RefreshToken, registry string, who account.Account, clientID string, client netip.Addr) error {
+func createRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, registry string, who account.Account, clientID string, client netip.Addr) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	hash := secret.SHA256()
@@ -130,7 +131,7 @@ func createRefreshToken(ctx context.Context, db pg.Querier, secret RefreshToken,
 
 // useRefreshToken calls api.use_docker_refresh_token. If it is denied, the error
 // is account.ErrDenied, and reason is for the log.
-func useRefreshToken(ctx context.Context, db pg.Querier, secret RefreshToken, registry string, client netip.Addr) (who account.Account, reason string, err error) {
+func useRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, registry string, client netip.Addr) (who account.Account, reason string, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	hash := secret.SHA256()

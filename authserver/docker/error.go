@@ -1,15 +1,12 @@
 package docker
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
-	"authbridge/authserver/account"
 	"authbridge/authserver/request"
 )
 
@@ -48,47 +45,25 @@ func errDenied(realm string, err error) *Error {
 	}
 }
 
-// retryAfter is when to ask again after our own trouble.
-const retryAfter = 5 * time.Second
-
 // Handle lets an endpoint return its error: an *Error and what package request
 // has found are the client's doing and are shown to it, anything else is ours
 // and is only logged.
 func (a *API) Handle(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		err := endpoint(w, r)
-		if err == nil {
-			return
-		}
-
-		refused := refusalOf(err)
-		var throttled *account.ThrottledError
-		switch {
-		case refused != nil:
-			slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "status", refused.Status, "err", err)
-		case errors.As(err, &throttled): // audit has a line about it
-			refused = &Error{
-				Status:     http.StatusTooManyRequests,
-				Code:       "slow_down",
-				Message:    "too many wrong passwords, try again later",
-				RetryAfter: throttled.RetryAfter,
+	return request.Refusals{
+		Of: func(err error) request.Refusal {
+			if refused := refusalOf(err); refused != nil {
+				return refused
 			}
-		default:
-			level := slog.LevelError
-			if errors.Is(err, account.ErrBusy) || errors.Is(err, context.Canceled) {
-				level = slog.LevelWarn
+			return nil
+		},
+		Later: func(status int, retryAfter time.Duration) request.Refusal {
+			later := &Error{Status: status, Code: "temporarily_unavailable", Message: "temporarily unavailable", RetryAfter: retryAfter}
+			if status == http.StatusTooManyRequests {
+				later.Code, later.Message = "slow_down", "too many wrong passwords, try again later"
 			}
-			slog.Log(r.Context(), level, "request failed", "path", r.URL.Path, "err", err)
-			refused = &Error{
-				Status:     http.StatusServiceUnavailable,
-				Code:       "temporarily_unavailable",
-				Message:    "temporarily unavailable",
-				RetryAfter: retryAfter,
-			}
-		}
-		refused.write(w)
-	})
+			return later
+		},
+	}.Handle(endpoint)
 }
 
 // refusalOf returns what the client hears about an error that is its own doing;
@@ -118,9 +93,12 @@ var errorCodes = map[int]string{
 	http.StatusServiceUnavailable: "UNAVAILABLE",
 }
 
-// write answers in the words of all who read errors: docker login shows details,
+// HTTPStatus implements request.Refusal.
+func (e *Error) HTTPStatus() int { return e.Status }
+
+// Write answers in the words of all who read errors: docker login shows details,
 // other clients errors as a registry has them, and OAuth 2.0 has its own.
-func (e *Error) write(w http.ResponseWriter) {
+func (e *Error) Write(w http.ResponseWriter) {
 	code := errorCodes[e.Status]
 	if code == "" {
 		code = "UNSUPPORTED"

@@ -1,80 +1,65 @@
 package docker
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
+	"net/http"
 	"strings"
+
+	"authbridge/authserver/account"
+	"authbridge/authserver/request"
+	"authbridge/internal/audit"
+	"authbridge/internal/opaque"
 )
 
-// A RefreshToken is what a client keeps instead of a password:
-//
-//	rt_kdmfryeyl3gh6ycbrkxqzrnllb7ufqsxbkeebfnj5dgkzuhwkroa
-//
-// That is "rt_", for secret scanners and for people who find one, and 256
-// random bits in base32 (RFC 4648) in lower case. It says nothing, least of all
-// to a registry: what it is good for, the database knows.
-//
-// A RefreshToken hides itself from fmt, log/slog and encoding/json. Text is the
-// only way to see it.
-type RefreshToken struct{ text string }
+// refreshTokens are what clients keep instead of a password. What one is good
+// for, the database knows; to a registry it says nothing.
+var refreshTokens = opaque.Kind{Prefix: "rt_", Name: "refresh token"}
 
-const (
-	refreshPrefix = "rt_"
-	refreshBytes  = 32
-)
-
-var refreshEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
-// errNotRefreshToken means a text that has not the form of a refresh token.
-var errNotRefreshToken = errors.New("not a refresh token")
-
-// newRefreshToken makes a token that there was never before.
-func newRefreshToken() RefreshToken {
-	random := make([]byte, refreshBytes)
-	rand.Read(random) // never fails
-	return RefreshToken{refreshPrefix + refreshEncoding.EncodeToString(random)}
+// refresh returns whose refresh token it is. One that is refused is no guess of
+// anybody: machines send for months what was good once, and fail2ban is not to
+// ban them.
+func (a *API) refresh(r *http.Request, q tokenRequest, signer signer) (account.Account, error) {
+	from := request.Peer(r)
+	reason := "not a refresh token"
+	secret, err := refreshTokens.Parse(q.refreshToken)
+	var who account.Account
+	if err == nil {
+		who, reason, err = useRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, from)
+		if err == nil && !signer.admits(who) {
+			reason, err = "refresh token: its app password is not for this registry", account.ErrDenied
+		}
+	}
+	if errors.Is(err, account.ErrDenied) || errors.Is(err, opaque.ErrForm) {
+		audit.LoginRepeated(r.Context(), "", service, from, reason)
+		refused := errDenied(signer.issuer, err)
+		refused.Message = "the refresh token is no longer good, log in again"
+		return account.Account{}, refused
+	}
+	return who, err
 }
 
-// parseRefreshToken reads a token as it was sent. The error is
-// errNotRefreshToken, and does not repeat the text.
-func parseRefreshToken(s string) (RefreshToken, error) {
-	encoded, ok := strings.CutPrefix(s, refreshPrefix)
-	if !ok || len(encoded) != refreshEncoding.EncodedLen(refreshBytes) {
-		return RefreshToken{}, errNotRefreshToken
+// refreshToken returns the refresh token of an answer; empty: none is wanted.
+// A client that has one keeps it: some do not store another.
+func (a *API) refreshToken(r *http.Request, q tokenRequest, signer signer, who account.Account) (string, error) {
+	switch {
+	case !q.offline, q.grant == anonymous:
+		return "", nil
+	case q.grant == refreshToken:
+		return q.refreshToken, nil
 	}
-	decoded, err := refreshEncoding.DecodeString(encoded)
-	// The decoder skips line breaks, and ignores what the last character has
-	// beyond the 256th bit.
-	if err != nil || refreshEncoding.EncodeToString(decoded) != encoded {
-		return RefreshToken{}, errNotRefreshToken
+	secret := refreshTokens.New()
+	if err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r)); err != nil {
+		return "", err
 	}
-	return RefreshToken{s}, nil
+	return secret.Text(), nil
 }
 
-// Text returns the token as it is sent.
-func (t RefreshToken) Text() string { return t.text }
-
-// SHA256 returns the hash of the text, by which the database knows the token.
-func (t RefreshToken) SHA256() [sha256.Size]byte { return sha256.Sum256([]byte(t.text)) }
-
-// String says that there is a token, or none.
-func (t RefreshToken) String() string {
-	if t.text == "" {
-		return "[no refresh token]"
+// appPassword returns the id of the app password that was verified; empty: it
+// was another password.
+func appPassword(who account.Account) string {
+	id, _ := strings.CutPrefix(who.Credential, "app:")
+	if id == who.Credential {
+		return ""
 	}
-	return "[refresh token]"
+	return id
 }
-
-// Format implements fmt.Formatter: it hides the token from every verb.
-func (t RefreshToken) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
-
-// LogValue implements slog.LogValuer.
-func (t RefreshToken) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// MarshalText implements encoding.TextMarshaler.
-func (t RefreshToken) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

@@ -1,9 +1,7 @@
 package docker
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,7 +14,7 @@ import (
 func (h *house) offline(t testing.TB, registry, name, password string) string {
 	t.Helper()
 	got := h.issue(t, withBasic(get(url.Values{"service": {registry}, "offline_token": {"true"}, "client_id": {"docker"}}), name, password))
-	if _, err := parseRefreshToken(got.RefreshToken); err != nil {
+	if _, err := refreshTokens.Parse(got.RefreshToken); err != nil {
 		t.Fatalf("no refresh token: %+v", got.answer)
 	}
 	return got.RefreshToken
@@ -262,7 +260,7 @@ func TestRefusedRefreshIsLogged(t *testing.T) {
 	for want, text := range map[string]string{
 		"password changed":                          refreshToken,
 		"not a refresh token":                       "eyJhbGciOiJSUzI1NiJ9.e30.",
-		"unknown refresh token":                     newRefreshToken().Text(),
+		"unknown refresh token":                     refreshTokens.New().Text(),
 		"its app password is not for this registry": app,
 	} {
 		log := captureLog(t)
@@ -270,53 +268,5 @@ func TestRefusedRefreshIsLogged(t *testing.T) {
 		if !strings.Contains(log.String(), "login.repeated from=192.0.2.1") || strings.Contains(log.String(), "login.failed") || !strings.Contains(log.String(), want) {
 			t.Errorf("no %q in %s", want, log)
 		}
-	}
-}
-
-func TestRefreshTokenHidesItself(t *testing.T) {
-	secret := newRefreshToken()
-	marshalled, err := json.Marshal(struct{ T RefreshToken }{secret})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, shown := range []string{
-		secret.String(), fmt.Sprintf("%v %+v %#v %s %q %x %d", secret, secret, secret, secret, secret, secret, secret),
-		fmt.Sprint([]RefreshToken{secret}, &secret), string(marshalled), secret.LogValue().String(),
-	} {
-		if strings.Contains(shown, secret.Text()[3:10]) || strings.Contains(shown, fmt.Sprintf("%x", secret.Text()[3:10])) || !strings.Contains(shown, "[refresh token]") {
-			t.Errorf("shown as %s", shown)
-		}
-	}
-	if got := (RefreshToken{}).String(); got != "[no refresh token]" {
-		t.Error(got)
-	}
-}
-
-// There is one spelling of each token.
-func FuzzParseRefreshToken(f *testing.F) {
-	f.Add(newRefreshToken().Text())
-	f.Add("rt_")
-	f.Add("ac_kdmfryeyl3gh6ycbrkxqzrnllb7ufqsxbkeebfnj5dgkzuhwkroa")
-	f.Add("rt_kdmfryeyl3gh6ycbrkxqzrnllb7ufqsxbkeebfnj5dgkzuhwkro\n")
-	f.Fuzz(func(t *testing.T, in string) {
-		secret, err := parseRefreshToken(in)
-		if err != nil {
-			return
-		}
-		decoded, err := refreshEncoding.DecodeString(strings.TrimPrefix(in, refreshPrefix))
-		if err != nil || len(decoded) != refreshBytes || refreshPrefix+refreshEncoding.EncodeToString(decoded) != in || secret.Text() != in {
-			t.Errorf("%q is %x, %v", in, decoded, err)
-		}
-	})
-}
-
-func TestNewRefreshToken(t *testing.T) {
-	seen := map[string]bool{}
-	for range 100 {
-		text := newRefreshToken().Text()
-		if again, err := parseRefreshToken(text); err != nil || again.Text() != text || len(text) != 55 || seen[text] {
-			t.Errorf("%q, %v", text, err)
-		}
-		seen[text] = true
 	}
 }

@@ -120,55 +120,6 @@ func (a *API) authenticate(r *http.Request, q tokenRequest, signer signer) (acco
 	}
 }
 
-// refresh returns whose refresh token it is. One that is refused is no guess of
-// anybody: machines send for months what was good once, and fail2ban is not to
-// ban them.
-func (a *API) refresh(r *http.Request, q tokenRequest, signer signer) (account.Account, error) {
-	from := request.Peer(r)
-	reason := "not a refresh token"
-	secret, err := parseRefreshToken(q.refreshToken)
-	var who account.Account
-	if err == nil {
-		who, reason, err = useRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, from)
-		if err == nil && !signer.admits(who) {
-			reason, err = "refresh token: its app password is not for this registry", account.ErrDenied
-		}
-	}
-	if errors.Is(err, account.ErrDenied) || errors.Is(err, errNotRefreshToken) {
-		audit.LoginRepeated(r.Context(), "", service, from, reason)
-		refused := errDenied(signer.issuer, err)
-		refused.Message = "the refresh token is no longer good, log in again"
-		return account.Account{}, refused
-	}
-	return who, err
-}
-
-// refreshToken returns the refresh token of an answer; empty: none is wanted.
-// A client that has one keeps it: some do not store another.
-func (a *API) refreshToken(r *http.Request, q tokenRequest, signer signer, who account.Account) (string, error) {
-	switch {
-	case !q.offline, q.grant == anonymous:
-		return "", nil
-	case q.grant == refreshToken:
-		return q.refreshToken, nil
-	}
-	secret := newRefreshToken()
-	if err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r)); err != nil {
-		return "", err
-	}
-	return secret.Text(), nil
-}
-
-// appPassword returns the id of the app password that was verified; empty: it
-// was another password.
-func appPassword(who account.Account) string {
-	id, _ := strings.CutPrefix(who.Credential, "app:")
-	if id == who.Credential {
-		return ""
-	}
-	return id
-}
-
 // A signer is what makes the tokens of a registry.
 type signer struct {
 	registry *Registry

@@ -1,9 +1,11 @@
-// Package request is what every endpoint reads of a request in the same way:
-// whether it came safely, from whom, with which credentials and what body.
+// Package request is what every endpoint does with a request in the same way:
+// reading whether it came safely, from whom, with which credentials and what
+// body, and refusing it.
 //
 //	request.go      Secure, Peer, IsText
 //	credentials.go  the Authorization header (RFC 9110 section 11.6.2, RFC 7617)
 //	body.go         Body and ReadForm, and how long a body may be
+//	handle.go       Refusals: what the client hears of an error, and what the log
 //
 // What is wrong with a request is an error without any part of it: that may be
 // one of a password. Each protocol has its own words and status for it.

@@ -10,6 +10,7 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/internal/command"
+	"authbridge/internal/opaque"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
@@ -239,7 +240,7 @@ func apiClientNames(c *cli.Context) ([]string, error) {
 // madeAPIClient is an API client and the secret that was made for it.
 type madeAPIClient struct {
 	id, name string
-	secret   account.APIClientSecret
+	secret   opaque.Secret
 }
 
 // print prints the secret, which nobody can ask for again.
@@ -257,7 +258,7 @@ func (m madeAPIClient) print(c *cli.Context, out format) error {
 
 // createAPIClient calls api.create_api_client. Nil networks are everywhere.
 func createAPIClient(ctx context.Context, conn *pgx.Conn, name, description string, from networks) (madeAPIClient, error) {
-	secret := account.NewAPIClientSecret()
+	secret := account.APIClientSecret.New()
 	hash := secret.SHA256()
 	made, err := queryRow[struct {
 		Outcome     string
@@ -341,7 +342,7 @@ func editAPIClients(ctx context.Context, conn *pgx.Conn, edited []listedAPIClien
 
 // rotateAPIClientSecret calls api.rotate_api_client_secret.
 func rotateAPIClientSecret(ctx context.Context, conn *pgx.Conn, client listedAPIClient) (madeAPIClient, error) {
-	secret := account.NewAPIClientSecret()
+	secret := account.APIClientSecret.New()
 	hash := secret.SHA256()
 	outcome, err := queryValue[string](ctx, conn, `select outcome from api.rotate_api_client_secret($1::bigint, $2)`, client.ID, hash[:])
 	if err != nil {

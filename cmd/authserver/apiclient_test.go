@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"authbridge/authserver/account"
+	"authbridge/internal/opaque"
 	"authbridge/internal/pgtest"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,7 @@ import (
 // asks.
 func verifyAPIClient(t *testing.T, ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, secret account.APIClientSecret, from string) string {
+}, secret opaque.Secret, from string) string {
 	t.Helper()
 	hash := secret.SHA256()
 	var name *string
@@ -130,7 +131,7 @@ func TestVerifyAPIClientWaitsForNobody(t *testing.T) {
 func TestAPIClientNames(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "authserver_admin")
-	secret := account.NewAPIClientSecret().Text()
+	secret := account.APIClientSecret.New().Text()
 	names := []string{
 		"mx", "mx1.example.com", "ünïcode", "a+b", "a=b", "ac_", secret[:54], secret + "x", "x" + secret,
 		"", "-y", "a b", "a\tb", "a@b", "a/b", "a:b", "a|b", "a,b", "a;b", "a'b", `a"b`, "a`b", `a\b`, "a\u00a0b", "e\u0301", secret, secret[:54] + "2",
@@ -155,7 +156,7 @@ func TestAPIClientNames(t *testing.T) {
 
 // A name that is accepted is accepted as the same, and is no secret.
 func FuzzParseAPIClientName(f *testing.F) {
-	for _, s := range []string{"mx", "MX1.Example.com", account.NewAPIClientSecret().Text(), "-y", "a b"} {
+	for _, s := range []string{"mx", "MX1.Example.com", account.APIClientSecret.New().Text(), "-y", "a b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -166,7 +167,7 @@ func FuzzParseAPIClientName(f *testing.F) {
 		if again, err := parseAPIClientName(name); err != nil || again != name {
 			t.Errorf("%q is %q, which is %q, %v", s, name, again, err)
 		}
-		if _, err := account.ParseAPIClientSecret(name); err == nil {
+		if _, err := account.APIClientSecret.Parse(name); err == nil {
 			t.Error("a secret is accepted as a name")
 		}
 	})
