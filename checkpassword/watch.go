@@ -3,6 +3,8 @@ package checkpassword
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -83,6 +86,9 @@ func (w *Watcher) Run(ctx context.Context, interval time.Duration) {
 		}
 		if replaced || !time.Now().Before(reloadDue) {
 			if err := w.reload(ctx); err != nil {
+				if ctx.Err() != nil {
+					return // it is outstanding, and the next start sees that
+				}
 				w.Log.ErrorContext(ctx, "keys are not in use", "file", w.File, "err", err, "retry", interval)
 				reloadDue = time.Now().Add(earliest(interval))
 			}
@@ -112,7 +118,7 @@ func (w *Watcher) refresh(ctx context.Context) (replaced bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if bytes.Equal(old, content) {
+	if bytes.Equal(old, content) || len(had) > 0 && slices.Equal(pieces(old), pieces(content)) {
 		return false, nil
 	}
 	if err := w.replace(content); err != nil {
@@ -126,6 +132,24 @@ func (w *Watcher) refresh(ctx context.Context) (replaced bool, err error) {
 	}
 	w.Log.Log(ctx, level, message, "file", w.File, "keys", len(keys), "added", added, "dropped", dropped)
 	return true, nil
+}
+
+// pieces returns what a key file is made of, whatever its order: PEM blocks, or
+// the keys of a JWKS. The server puts first what signs, and when another key
+// begins to, no program need be told.
+func pieces(text []byte) []string {
+	var all []string
+	var set struct{ Keys []json.RawMessage }
+	if json.Unmarshal(text, &set) == nil {
+		for _, key := range set.Keys {
+			all = append(all, string(key))
+		}
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		all = append(all, string(pem.EncodeToMemory(block)))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // current reads the file. One that is missing, or whose content is damaged, has

@@ -2,6 +2,7 @@ package checkpassword
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -17,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // source is where a Watcher gets keys, and the program that it tells.
@@ -646,5 +649,44 @@ func TestWatcherAtomic(t *testing.T) {
 		if content != one && content != two {
 			t.Errorf("%d times %q", n, content)
 		}
+	}
+}
+
+// The key that signs comes first. When that is another one, no program need be
+// told.
+func TestWatcherOrder(t *testing.T) {
+	t.Parallel()
+	jwks := func(algs ...string) string {
+		var set jose.JSONWebKeySet
+		for _, alg := range algs {
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: signers()[alg].key.Public(), KeyID: alg})
+		}
+		text, err := json.Marshal(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, form := range map[string]func(...string) string{
+		"PEM": func(algs ...string) string { return public(t, algs...) }, "JWKS": jwks,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s source
+			w := s.watcher(t)
+			for i, step := range []struct {
+				algs     []string
+				reloaded int
+			}{
+				{[]string{"RS256", "ES256"}, 1}, {[]string{"ES256", "RS256"}, 1}, {[]string{"ES256", "RS256", "EdDSA"}, 2}, {[]string{"EdDSA", "ES256"}, 3},
+			} {
+				s.set(form(step.algs...), nil)
+				if err := w.Update(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, reloaded := s.counts(); reloaded != step.reloaded {
+					t.Errorf("step %d: reloaded %d times, want %d", i, reloaded, step.reloaded)
+				}
+			}
+		})
 	}
 }

@@ -157,6 +157,10 @@ func TestRegistryTokenOfAnother(t *testing.T) {
 		if results, _ := askVerifier(t, version, options, theirs); len(results) != 1 || results[0] != "invalid token" {
 			t.Errorf("%s: token of another audience: %q", version, results)
 		}
+		// Nor one of its own tokens by a key of the other.
+		if results, _ := askVerifier(t, version, options, mine.pull(t)); len(results) != 1 || results[0] != "invalid token" {
+			t.Errorf("%s: token of another key: %q", version, results)
+		}
 		options = other.options("rootcertbundle")
 		options["issuer"] = "auth.example.org"
 		if results, _ := askVerifier(t, version, options, theirs); len(results) != 1 || results[0] != "invalid token" {

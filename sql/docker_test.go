@@ -13,7 +13,7 @@ const registries = `
 	insert into auth.domains (name) values ('example.com');
 	insert into auth.docker_registries (client_id, name, domain_id) select n, n, d.id from auth.domains d, unnest(array['one', 'two']) n;
 	insert into auth.login_names (name, kind) values ('alice', 'user'), ('svc', 'service_user');
-	insert into auth.users (identifier, full_name, password_hash) values ('alice', 'Alice', '$y$old');
+	insert into auth.users (identifier, full_name, password_hash, staff) values ('alice', 'Alice', '$y$old', true);
 	insert into auth.service_users (user_id, username, password_hash) select u.id, 'svc', '$y$old' from auth.users u`
 
 // A refresh token is made while the password that it is bound to gets another
@@ -31,7 +31,11 @@ func TestRefreshTokenAndPasswordAtOnce(t *testing.T) {
 			if err := db.Owner.QueryRow(t.Context(), `select u.id::text from auth.users u`).Scan(&alice); err != nil {
 				t.Fatal(err)
 			}
-			create := `select api.create_docker_refresh_token(sha256('token'), 'one', '` + alice + `', ` + as + `, null, sha256('$y$old'), 'docker', null)`
+			login := as
+			if as == "null" {
+				login = "'alice'"
+			}
+			create := `select api.create_docker_refresh_token(sha256('token'), 'one', '` + alice + `', ` + login + `, ` + as + `, null, sha256('$y$old'), 'docker', null)`
 			rehash := `select api.rehash_password('` + alice + `', ` + as + `, '$y$old', '$y$new')::text`
 			answer := func(conn *pgx.Conn, statement string) string {
 				t.Helper()

@@ -15,7 +15,8 @@ grant select (id, local_part, domain_id, user_id, mailing_list_id, blocked)
 grant select (mailing_list_id, address, position)               on auth.mailing_list_addresses to authserver_spapi;
 grant select (id, password_hash, delivery_mailbox_id, active)   on auth.users                  to authserver_spapi;
 grant select (user_id, username, password_hash, app_password_id) on auth.service_users         to authserver_spapi;
-grant select (id, user_id, secret_hash, crypt_hash, services, networks, expires_at, revoked_at, last_used_at)
+grant select (id, user_id, secret_hash, crypt_hash, services, networks, expires_at, revoked_at, last_used_at,
+              registries, registry_actions)
                                                                 on auth.app_passwords          to authserver_spapi;
 grant update (last_used_at, last_used_service, last_used_from)  on auth.app_passwords          to authserver_spapi;
 grant select (id, permission_name)                              on auth.permissions            to authserver_spapi;
@@ -41,7 +42,7 @@ grant execute on function api.schema_version(), api.function_digest() to authser
 
 -- authserver serve: logins, on behalf of whom, and what is asked beside them.
 grant execute on function
-  api.begin_login(text, text, inet, text, bytea, bytea, bytea),
+  api.begin_login(text, text, inet, text, bytea, bytea, bytea, text),
   api.end_login(text, text, inet, bytea, text, text),
   api.find_login(text),
   api.check_login(text, text, inet),
@@ -53,7 +54,7 @@ grant execute on function
   api.redeem_email_agent_token(bytea),
   api.docker_registries(),
   api.docker_rules(),
-  api.create_docker_refresh_token(bytea, text, uuid, text, text, bytea, text, inet),
+  api.create_docker_refresh_token(bytea, text, uuid, text, text, text, bytea, text, inet),
   api.use_docker_refresh_token(bytea, text, inet),
   api.purge_docker_refresh_tokens()
   to authserver_web;

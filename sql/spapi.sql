@@ -222,6 +222,7 @@ begin
        and ap.revoked_at is null
        and (ap.expires_at is null or ap.expires_at > now())
        and (ap.services is null or service = any (ap.services))
+       and num_nonnulls(ap.registries, ap.registry_actions) = 0  -- such are for Docker registries only
        and (ap.networks is null or client <<= any (ap.networks))
        and auth.primary_address(owner) is not null;
 end

@@ -53,7 +53,6 @@ type begunLogin struct {
 	PasswordHash string
 	accountRow
 
-	Registries       []string
 	RegistryActions  []string
 	CredentialSHA256 []byte `db:"credential_sha256"`
 }
@@ -61,7 +60,6 @@ type begunLogin struct {
 // account is accountRow's, with what only a login has.
 func (b begunLogin) account(credential string) Account {
 	account := b.accountRow.account(credential)
-	account.Registries = b.Registries
 	account.RegistryActions = b.RegistryActions
 	account.CredentialSHA256 = b.CredentialSHA256
 	return account
@@ -93,9 +91,9 @@ func beginLogin(ctx context.Context, db querier, login Login, appID string, appS
 	rows, _ := db.Query(ctx, // its error comes out of CollectExactlyOneRow
 		`select outcome, coalesce(reason, '') as reason, coalesce(retry_after, 0) as retry_after,
 		        coalesce(password_hash, '') as password_hash, `+accountColumns+`,
-		        registries, registry_actions, credential_sha256
-		   from api.begin_login($1, $2, $3, nullif($4, ''), $5, $6, $7)`,
-		login.Name, login.Service, client(login.Client), appID, appSHA256, mac, knownHash)
+		        registry_actions, credential_sha256
+		   from api.begin_login($1, $2, $3, nullif($4, ''), $5, $6, $7, nullif($8, ''))`,
+		login.Name, login.Service, client(login.Client), appID, appSHA256, mac, knownHash, login.Registry)
 	begun, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[begunLogin])
 	if err != nil {
 		return begunLogin{}, fmt.Errorf("begin login: %w", err)

@@ -34,6 +34,10 @@ type Login struct {
 	// chose the service itself would have as many guesses as it finds names.
 	Service string
 
+	// Registry is the client id of the Docker registry that the login is for;
+	// empty: it is for none. App passwords may be limited to some.
+	Registry string
+
 	// Client is from where the login comes; the zero Addr if nobody knows.
 	Client netip.Addr
 }
@@ -50,13 +54,12 @@ type Account struct {
 	Groups         []string // sorted
 	Permissions    []string // by permission_name, sorted, direct and through groups
 
-	// Registries and RegistryActions are what the app password is limited to at
-	// Docker registries: client ids, and pull, push, delete or catalog; nil: all.
-	Registries      []string
+	// RegistryActions is what the app password is limited to at Docker
+	// registries: pull, push, delete, catalog; nil: whatever its user may.
 	RegistryActions []string
 
-	// CredentialSHA256 is that of the stored password hash, by which something
-	// can be bound to this very password; nil for app passwords.
+	// CredentialSHA256 is that of the app password or of the stored password
+	// hash, by which something can be bound to this very credential.
 	CredentialSHA256 []byte
 }
 
@@ -232,6 +235,9 @@ func (v *Verifier) verifyAppPassword(ctx context.Context, login Login, app AppPa
 		return begun.account("app:" + app.ID()), nil
 	case "denied":
 		audit.LoginFailed(ctx, login.Name, login.Service, login.Client, begun.Reason)
+		return Account{}, ErrDenied
+	case "repeated":
+		audit.LoginRepeated(ctx, login.Name, login.Service, login.Client, begun.Reason)
 		return Account{}, ErrDenied
 	}
 	return Account{}, fmt.Errorf("begin login with an app password: unknown outcome %q", begun.Outcome)

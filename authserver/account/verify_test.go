@@ -292,29 +292,37 @@ func TestRegistryLimits(t *testing.T) {
 	arrange(t, db, `update auth.app_passwords set services = '{docker}'`)
 	arrange(t, db, `update auth.app_passwords set registries = '{r.example.com,s.example.com}', registry_actions = '{pull,push}' where id = $1`, limited.ID())
 	arrange(t, db, `update auth.app_passwords set registry_actions = '{pull}' where id = $1`, reading.ID())
+	docker := func(registry, password string) Login {
+		login := imap("alice@example.com", password)
+		login.Service, login.Registry = "docker", registry
+		return login
+	}
 	for _, tt := range []struct {
-		password            string
-		registries, actions []string
-		bound               bool
+		login   Login
+		outcome string
+		actions []string
 	}{
-		{limited.Text(), []string{"r.example.com", "s.example.com"}, []string{"pull", "push"}, false},
-		{reading.Text(), nil, []string{"pull"}, false},
-		{free.Text(), nil, nil, false},
-		{right, nil, nil, true},
+		{docker("r.example.com", limited.Text()), "ok", []string{"pull", "push"}},
+		{docker("s.example.com", limited.Text()), "ok", []string{"pull", "push"}},
+		{docker("t.example.com", limited.Text()), "denied", nil},
+		{docker("t.example.com", reading.Text()), "ok", []string{"pull"}},
+		{docker("t.example.com", free.Text()), "ok", nil},
+		{docker("t.example.com", right), "ok", nil},
+		// Whoever says that it is for docker, but not for which registry.
+		{docker("", limited.Text()), "denied", nil},
+		{docker("", reading.Text()), "denied", nil},
+		{docker("", free.Text()), "ok", nil},
 	} {
-		login := imap("alice@example.com", tt.password)
-		login.Service = "docker"
-		got := verify(t, v, login, "ok")
-		if !slices.Equal(got.Registries, tt.registries) || !slices.Equal(got.RegistryActions, tt.actions) ||
-			(got.Registries == nil) != (tt.registries == nil) || (got.RegistryActions == nil) != (tt.actions == nil) {
-			t.Errorf("%s: limited to %q and %q, want %q and %q", got.Credential, got.Registries, got.RegistryActions, tt.registries, tt.actions)
+		got := verify(t, v, tt.login, tt.outcome)
+		if !slices.Equal(got.RegistryActions, tt.actions) || (got.RegistryActions == nil) != (tt.actions == nil) {
+			t.Errorf("%s at %q: limited to %q, want %q", got.Credential, tt.login.Registry, got.RegistryActions, tt.actions)
 		}
-		if bound := got.CredentialSHA256 != nil; bound != tt.bound {
+		if bound := got.CredentialSHA256 != nil; bound != (tt.outcome == "ok") {
 			t.Errorf("%s: bound to a hash: %v", got.Credential, bound)
 		}
 	}
 	for _, login := range []Login{imap("bob@example.com", limited.Text()), imap("alice@example.com", limited.Text())} {
-		if got, _ := v.Verify(t.Context(), login); got.Registries != nil || got.RegistryActions != nil {
+		if got, _ := v.Verify(t.Context(), login); got.RegistryActions != nil {
 			t.Errorf("%s is told the limits: %+v", login.Name, got)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"authbridge/authserver/account"
-	"authbridge/authserver/token"
 	"authbridge/internal/opaque"
 	"authbridge/internal/pg"
 
@@ -34,10 +33,7 @@ func inet(a netip.Addr) *netip.Addr {
 
 type registryRow struct {
 	ClientID     string
-	Name         string
-	Domain       string
 	Issuer       string
-	KeyHint      string
 	PullLifetime time.Duration
 	PushLifetime time.Duration
 }
@@ -45,10 +41,7 @@ type registryRow struct {
 func (r registryRow) registry() *Registry {
 	return &Registry{
 		ClientID:     r.ClientID,
-		Name:         r.Name,
-		Domain:       r.Domain,
 		Issuer:       r.Issuer,
-		Hint:         token.Hint(r.KeyHint),
 		PullLifetime: r.PullLifetime,
 		PushLifetime: r.PushLifetime,
 		user:         map[string]*rules{},
@@ -59,7 +52,7 @@ func (r registryRow) registry() *Registry {
 // findRegistries calls api.docker_registries.
 func findRegistries(ctx context.Context, db pg.Querier) ([]registryRow, error) {
 	rows, _ := db.Query(ctx, // its error comes out of CollectRows
-		`select client_id, name, domain, coalesce(issuer, '') as issuer, key_hint, pull_lifetime, push_lifetime
+		`select client_id, coalesce(issuer, '') as issuer, pull_lifetime, push_lifetime
 		   from api.docker_registries()`)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[registryRow])
 	if err != nil {
@@ -110,13 +103,13 @@ var errChanged = errors.New("the credential has changed since it was verified")
 
 // createRefreshToken calls api.create_docker_refresh_token for somebody who has
 // just logged in; errChanged, if that would no longer do.
-func createRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, registry string, who account.Account, clientID string, client netip.Addr) error {
+func createRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, registry, login string, who account.Account, clientID string, client netip.Addr) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	hash := secret.SHA256()
 	rows, _ := db.Query(ctx,
-		`select outcome from api.create_docker_refresh_token($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, $7, $8)`,
-		hash[:], registry, who.UserID, who.ServiceUser, appPassword(who), who.CredentialSHA256, clientID, inet(client))
+		`select outcome from api.create_docker_refresh_token($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), $7, $8, $9)`,
+		hash[:], registry, who.UserID, login, who.ServiceUser, appPassword(who), who.CredentialSHA256, clientID, inet(client))
 	outcome, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 	switch {
 	case err != nil:
@@ -125,6 +118,8 @@ func createRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret
 		return nil
 	case outcome == "gone":
 		return errChanged
+	case outcome == "no_registry": // it was removed just now
+		return errUnknownService
 	}
 	return fmt.Errorf("create Docker refresh token: unknown outcome %q", outcome)
 }
@@ -137,7 +132,7 @@ func useRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, r
 	hash := secret.SHA256()
 	rows, _ := db.Query(ctx,
 		`select outcome, coalesce(reason, '') as reason, coalesce(user_id::text, '') as user_id, coalesce(identifier, '') as identifier,
-		        coalesce(service_user, '') as service_user, groups, registries, registry_actions
+		        groups, registry_actions
 		   from api.use_docker_refresh_token($1, $2, $3)`,
 		hash[:], registry, inet(client))
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
@@ -145,9 +140,7 @@ func useRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, r
 		Reason          string
 		UserID          string
 		Identifier      string
-		ServiceUser     string
 		Groups          []string
-		Registries      []string
 		RegistryActions []string
 	}])
 	switch {
@@ -161,9 +154,7 @@ func useRefreshToken(ctx context.Context, db pg.Querier, secret opaque.Secret, r
 	return account.Account{
 		UserID:          row.UserID,
 		Identifier:      row.Identifier,
-		ServiceUser:     row.ServiceUser,
 		Groups:          row.Groups,
-		Registries:      row.Registries,
 		RegistryActions: row.RegistryActions,
 	}, "", nil
 }

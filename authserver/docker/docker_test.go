@@ -316,7 +316,13 @@ type guard struct{ auth.AccessController }
 
 func (h *house) guard(t testing.TB, clientID, issuer string) guard {
 	t.Helper()
-	bundle, err := h.api.Keys.Registry(clientID).Bundle()
+	return h.guardWith(t, clientID, clientID, issuer)
+}
+
+// guardWith is a guard of clientID that has fetched the bundle of another.
+func (h *house) guardWith(t testing.TB, bundleOf, clientID, issuer string) guard {
+	t.Helper()
+	bundle, err := h.api.Keys.Registry(bundleOf).Bundle()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,8 @@ func invalidRequest(message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: message}
 }
 
+var errUnknownService = invalidRequest("unknown service")
+
 // errDenied is one answer for all who do not get in, whatever the reason.
 func errDenied(realm string, err error) *Error {
 	return &Error{

@@ -25,9 +25,6 @@ func (a *API) refresh(r *http.Request, q tokenRequest, signer signer) (account.A
 	var who account.Account
 	if err == nil {
 		who, reason, err = useRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, from)
-		if err == nil && !signer.admits(who) {
-			reason, err = "refresh token: its app password is not for this registry", account.ErrDenied
-		}
 	}
 	if errors.Is(err, account.ErrDenied) || errors.Is(err, opaque.ErrForm) {
 		audit.LoginRepeated(r.Context(), "", service, from, reason)
@@ -48,7 +45,7 @@ func (a *API) refreshToken(r *http.Request, q tokenRequest, signer signer, who a
 		return q.refreshToken, nil
 	}
 	secret := refreshTokens.New()
-	if err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, who, q.clientID, request.Peer(r)); err != nil {
+	if err := createRefreshToken(r.Context(), a.DB, secret, signer.registry.ClientID, q.username, who, q.clientID, request.Peer(r)); err != nil {
 		return "", err
 	}
 	return secret.Text(), nil

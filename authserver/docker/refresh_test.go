@@ -102,7 +102,7 @@ func TestTokensAreNotInterchangeable(t *testing.T) {
 		"an app password as refresh token":    refresh(ours, h.addAppPassword(t, nil, nil).Text(), what),
 		"a refresh token of another registry": refresh(theirs, refreshToken, what),
 		"a refresh token as password":         withBasic(ask(ours, what), "alice@example.com", refreshToken),
-		"a refresh token as docker has it":    withBasic(ask(ours, what), "<token>", refreshToken),
+		"one of another registry, as Basic":   withBasic(ask(theirs, what), "<token>", refreshToken),
 		"a refresh token as bearer":           withAuthorization(ask(ours, what), "Bearer "+refreshToken),
 		"an access token as bearer":           withAuthorization(ask(ours, what), "Bearer "+access),
 		"an access token as password":         withBasic(ask(ours, what), "alice@example.com", access),
@@ -258,10 +258,10 @@ func TestRefusedRefreshIsLogged(t *testing.T) {
 	h.arrange(t, `update auth.users u set password_hash = password_hash || 'x' where u.identifier = 'alice'`)
 	h.arrange(t, `update auth.app_passwords ap set registries = '{imported.example.com}'`)
 	for want, text := range map[string]string{
-		"password changed":                          refreshToken,
-		"not a refresh token":                       "eyJhbGciOiJSUzI1NiJ9.e30.",
-		"unknown refresh token":                     refreshTokens.New().Text(),
-		"its app password is not for this registry": app,
+		"password changed":         refreshToken,
+		"not a refresh token":      "eyJhbGciOiJSUzI1NiJ9.e30.",
+		"unknown refresh token":    refreshTokens.New().Text(),
+		"is not for this registry": app,
 	} {
 		log := captureLog(t)
 		h.refused(t, refresh(ours, text), 401)

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"authbridge/authserver/token"
 	"authbridge/internal/pg"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,10 +22,7 @@ type Registries struct {
 // when it was looked up.
 type Registry struct {
 	ClientID string // what it calls itself: service, and aud of its tokens
-	Name     string
-	Domain   string
 	Issuer   string // empty: that of the server
-	Hint     token.Hint
 
 	// How long a token lasts that can only read, and any other.
 	PullLifetime, PushLifetime time.Duration
@@ -46,6 +42,8 @@ type rules struct {
 
 // OpenRegistries loads all registries and rules.
 func OpenRegistries(ctx context.Context, db *pgxpool.Pool) (*Registries, error) {
+	ctx, cancel := context.WithTimeout(ctx, pg.LoadTimeout)
+	defer cancel()
 	r := &Registries{db: db}
 	if err := r.load(ctx, db); err != nil {
 		return nil, err

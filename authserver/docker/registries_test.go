@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"authbridge/authserver/token"
 )
 
 func TestOpenRegistries(t *testing.T) {
@@ -16,11 +14,11 @@ func TestOpenRegistries(t *testing.T) {
 		t.Errorf("there is %+v", got)
 	}
 	got := h.api.Registries.Registry(theirs)
-	if got.ClientID != theirs || got.Name != theirs || got.Domain != "example.com" || got.Issuer != "issuer.test" ||
-		got.Hint != token.HintLibtrust || got.PullLifetime != 5*time.Minute || got.PushLifetime != 30*time.Minute {
+	if got.ClientID != theirs || got.Issuer != "issuer.test" ||
+		got.PullLifetime != 5*time.Minute || got.PushLifetime != 30*time.Minute {
 		t.Errorf("got %+v", got)
 	}
-	if got := h.api.Registries.Registry(ours); got.Issuer != "" || got.Hint != token.HintX5CKID {
+	if got := h.api.Registries.Registry(ours); got.Issuer != "" {
 		t.Errorf("got %+v", got)
 	}
 	h.arrange(t, `update auth.docker_registries r set pull_lifetime = interval '1 day', push_lifetime = interval '61 s' where r.client_id = $1`, ours)
@@ -110,7 +108,7 @@ func TestRegistriesFollow(t *testing.T) {
 	h.arrange(t, `select api.edit_docker_registry(r.id, 'Ours', null, 'issuer.example.com', null, null, interval '2 min', null)
 		from auth.docker_registries r where r.client_id = $1`, ours)
 	await(t, "another registry", registry(func(r *Registry) bool {
-		return r.Name == "Ours" && r.Issuer == "issuer.example.com" && r.PullLifetime == 2*time.Minute
+		return r.Issuer == "issuer.example.com" && r.PullLifetime == 2*time.Minute
 	}))
 
 	// With a user or a group, their rules go.

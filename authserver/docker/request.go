@@ -59,7 +59,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) (tokenRequest, error) {
 	if q.clientID = fields.Get("client_id"); !isClientID(q.clientID) {
 		return tokenRequest{}, invalidRequest("malformed client_id")
 	}
-	q.offline = fields.Get("offline_token") == "true" || fields.Get("access_type") == "offline"
+	q.offline = r.Method != http.MethodHead && (fields.Get("offline_token") == "true" || fields.Get("access_type") == "offline") // nobody reads the answer to HEAD
 	q.scopes, err = parseScopes(fields["scope"])
 	return q, err
 }
@@ -81,6 +81,11 @@ func (q *tokenRequest) readGrant(w http.ResponseWriter, r *http.Request) (url.Va
 		case "basic":
 			q.grant = password
 			q.username, q.password, err = request.ParseBasic(credentials)
+			// What docker and containerd send that have a refresh token and no
+			// name, after they were refused a POST.
+			if _, formErr := refreshTokens.Parse(q.password); formErr == nil && (q.username == "" || q.username == "<token>") {
+				q.grant, q.refreshToken = refreshToken, q.password
+			}
 		default:
 			q.grant = unknownScheme
 		}

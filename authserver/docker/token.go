@@ -13,7 +13,6 @@ import (
 	"authbridge/authserver/account"
 	"authbridge/authserver/request"
 	"authbridge/authserver/token"
-	"authbridge/internal/audit"
 
 	registrytoken "github.com/docker/distribution/registry/auth/token"
 )
@@ -36,7 +35,7 @@ func (a *API) Token(w http.ResponseWriter, r *http.Request) error {
 	}
 	registry := a.Registries.Registry(q.service)
 	if registry == nil {
-		return invalidRequest("unknown service")
+		return errUnknownService
 	}
 	signer, err := a.signer(registry)
 	if err != nil {
@@ -99,12 +98,8 @@ func (a *API) authenticate(r *http.Request, q tokenRequest, signer signer) (acco
 	case anonymous:
 		return account.Account{}, nil
 	case password:
-		login := account.Login{Name: q.username, Password: q.password, Service: service, Client: request.Peer(r)}
+		login := account.Login{Name: q.username, Password: q.password, Service: service, Registry: q.service, Client: request.Peer(r)}
 		who, err := a.Verifier.Verify(r.Context(), login)
-		if err == nil && !signer.admits(who) {
-			audit.LoginFailed(r.Context(), login.Name, service, login.Client, "app password "+appPassword(who)+" is not for this registry")
-			err = account.ErrDenied
-		}
 		if errors.Is(err, account.ErrDenied) {
 			err = errDenied(signer.issuer, err)
 		}
@@ -125,6 +120,7 @@ type signer struct {
 	registry *Registry
 	issuer   string
 	key      *token.SigningKey
+	hint     token.Hint
 }
 
 // signer returns the signer of a registry. It is our own trouble if there is
@@ -142,17 +138,12 @@ func (a *API) signer(registry *Registry) (signer, error) {
 	case keys == nil: // it has just been made
 		return signer{}, fmt.Errorf("the keys of the Docker registry %s are not here yet", registry.ClientID)
 	case keys.Active() != nil:
-		s.key = keys.Active()
+		s.key, s.hint = keys.Active(), keys.Hint
 		return s, nil
 	case keys.Sealed() != nil:
 		return signer{}, fmt.Errorf("the signing key %s of the Docker registry %s cannot be opened: see authserver secret check", keys.Sealed().KID, registry.ClientID)
 	}
 	return signer{}, fmt.Errorf("the Docker registry %s has no signing key: see authserver dockerauth registry keys", registry.ClientID)
-}
-
-// admits reports whether a credential is good for the registry.
-func (s signer) admits(who account.Account) bool {
-	return who.Registries == nil || slices.Contains(who.Registries, s.registry.ClientID)
 }
 
 // sign returns an answer with a token that grants access. subject is empty for
@@ -167,7 +158,7 @@ func (s signer) sign(subject string, access []Access) (answer, error) {
 		resources = append(resources, &registrytoken.ResourceActions{Type: a.Type, Name: a.Name, Actions: a.Actions})
 	}
 	now := time.Now()
-	signed, err := s.key.SignHinted(s.registry.Hint, registrytoken.ClaimSet{
+	signed, err := s.key.SignHinted(s.hint, registrytoken.ClaimSet{
 		Issuer:     s.issuer,
 		Subject:    subject,
 		Audience:   s.registry.ClientID,

@@ -91,8 +91,9 @@ func TestTokenIsForOneRegistry(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	guards := map[string]guard{ours: h.guard(t, ours, issuer), theirs: h.guard(t, theirs, "issuer.test")}
-	// What one that shares the issuer would see, were it not for the key.
-	stranger := h.guard(t, theirs, issuer)
+	// Some registries look neither at the issuer nor at the audience. What is left
+	// is the key.
+	strangers := map[string]guard{ours: h.guardWith(t, theirs, ours, issuer), theirs: h.guardWith(t, ours, theirs, "issuer.test")}
 	for name := range guards {
 		got := h.issue(t, withBasic(ask(name, "repository:team/app:pull,push"), "alice@example.com", secret))
 		for other, g := range guards {
@@ -100,8 +101,8 @@ func TestTokenIsForOneRegistry(t *testing.T) {
 				t.Errorf("the token of %q at %q: let in %v", name, other, other != name)
 			}
 		}
-		if stranger.lets(t, got.Token, "repository:team/app:pull") {
-			t.Errorf("the token of %q is good elsewhere", name)
+		if strangers[name].lets(t, got.Token, "repository:team/app:pull") {
+			t.Errorf("the token of %q is good for whoever has the other's keys", name)
 		}
 	}
 
@@ -286,6 +287,60 @@ func TestPasswords(t *testing.T) {
 		"a very long password":         form("alice@example.com", strings.Repeat("x", 10000)),
 	} {
 		t.Run(name, func(t *testing.T) { h.refused(t, r, 401) })
+	}
+}
+
+// What has only a refresh token sends it by POST and, when it is refused, by GET
+// as a password without a name. It is the same there, and no guess.
+func TestRefreshTokenAsPassword(t *testing.T) {
+	h := newHouse(t)
+	good := h.offline(t, ours, "alice@example.com", secret)
+	for _, name := range []string{"", "<token>"} {
+		if got := h.issue(t, withBasic(ask(ours, "repository:team/app:pull"), name, good)); got.access() != "repository:team/app:pull" {
+			t.Errorf("%q: granted %s", name, got.access())
+		}
+		log := captureLog(t)
+		h.refused(t, withBasic(ask(ours), name, refreshTokens.New().Text()), 401)
+		if strings.Contains(log.String(), "login.failed") || !strings.Contains(log.String(), "login.repeated") {
+			t.Errorf("%q: %s", name, log)
+		}
+	}
+	h.refused(t, withBasic(ask(ours), "alice@example.com", good), 401)
+}
+
+// An app password that is good for something else is no guess either: machines
+// try it again and again.
+func TestOtherAppPasswordIsNoGuess(t *testing.T) {
+	h := newHouse(t)
+	elsewhere := h.addAppPassword(t, []string{"elsewhere.example.com"}, nil)
+	revoked := h.addAppPassword(t, nil, nil)
+	h.arrange(t, `update auth.app_passwords ap set revoked_at = now() where ap.id = $1`, revoked.ID())
+	for want, app := range map[string]account.AppPassword{
+		"is not for this registry": elsewhere, "revoked app password": revoked, "unknown app password": account.NewAppPassword(),
+	} {
+		log := captureLog(t)
+		h.refused(t, withBasic(ask(ours), "alice@example.com", app.Text()), 401)
+		event := "login.repeated"
+		if strings.HasPrefix(want, "unknown") {
+			event = "login.failed"
+		}
+		if !strings.Contains(log.String(), event) || !strings.Contains(log.String(), want) {
+			t.Errorf("no %s with %q in %s", event, want, log)
+		}
+	}
+}
+
+// Nobody reads the answer to HEAD, and so nobody gets a refresh token by it.
+func TestHeadMakesNoRefreshToken(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	r := withBasic(ask(ours), "alice@example.com", secret)
+	r.Method = http.MethodHead
+	r.URL.RawQuery += "&offline_token=true"
+	h.do(r)
+	var made int
+	if err := h.db.Owner.QueryRow(t.Context(), `select count(*) from auth.docker_refresh_tokens`).Scan(&made); err != nil || made != 0 {
+		t.Errorf("%d refresh tokens, %v", made, err)
 	}
 }
 
@@ -679,8 +734,6 @@ func TestTokensWhileRulesChange(t *testing.T) {
 func TestUnknownHint(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	r := *h.api.Registries.Registry(ours)
-	r.Hint = token.Hint("jku")
-	h.api.Registries.current.Store(&map[string]*Registry{ours: &r})
+	h.api.Keys.Registry(ours).Hint = token.Hint("jku")
 	h.refused(t, ask(ours), 503)
 }

@@ -30,6 +30,7 @@ type Domain struct {
 type Registry struct {
 	ClientID string
 	Domain   string // its name
+	Hint     Hint   // how its tokens say which key has signed them
 	KeySet
 }
 

@@ -146,7 +146,7 @@ const maxHost = 253
 func (k *Keys) load(ctx context.Context, db pg.Querier) error {
 	rows, _ := db.Query(ctx, // its error comes out of CollectRows
 		`select domain, jwt_subdomains, coalesce(registry, '') as registry, coalesce(signing_key, '') as signing_key,
-		        coalesce(kid, '') as kid, coalesce(state, '') as state, public_key, sealed_key,
+		        coalesce(key_hint, '') as key_hint, coalesce(kid, '') as kid, coalesce(state, '') as state, public_key, sealed_key,
 		        coalesce(created_at, 'epoch') as created_at
 		   from api.signing_keys()`)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[keyRow])
@@ -192,7 +192,7 @@ func (s *snapshot) keySet(row keyRow) *KeySet {
 	}
 	r := s.registries[row.Registry]
 	if r == nil {
-		r = &Registry{ClientID: row.Registry, Domain: row.Domain}
+		r = &Registry{ClientID: row.Registry, Domain: row.Domain, Hint: row.KeyHint}
 		if row.SigningKey == "domain" {
 			r.KeySet = s.domains[row.Domain].share()
 		}
@@ -209,6 +209,7 @@ type keyRow struct {
 	JWTSubdomains bool
 	Registry      string // client id; empty: the key is the domain's
 	SigningKey    string // whose keys sign for the registry: registry, domain
+	KeyHint       Hint   // how the registry's tokens say which key it was
 	KID           string // empty: there is no key, and what follows is void
 	State         string
 	PublicKey     []byte

@@ -178,8 +178,12 @@ type realmURL string
 
 func (r *realmURL) Set(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(s, "?#\"") {
-		return errors.New("want a URL that begins with https:// and a host, without a query")
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(s, "?#\"") {
+		return errors.New("want https://HOST/PATH, without a query")
+	}
+	// Passwords go there. Where clients are on this machine, nobody listens.
+	if u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != webDomain) {
+		return errors.New("want https://HOST/PATH; http is for localhost")
 	}
 	*r = realmURL(s)
 	return nil
@@ -218,7 +222,7 @@ type registryConfig struct {
 // 3.1.1.
 func (r registryConfig) check(keys keySet, hint token.Hint) error {
 	other := func(hints string) error {
-		return fmt.Errorf("%s finds no key by the hint %s here: dockerauth registry edit --set-key-hint %s", r.program.title(), hint, hints)
+		return fmt.Errorf("%s finds no key by the hint %s here: authserver dockerauth registry edit %s --set-key-hint %s", r.program.title(), hint, shellWord(r.service), hints)
 	}
 	x5c := hint == token.HintX5C || hint == token.HintX5CKID
 	switch {
@@ -265,8 +269,8 @@ func (r registryConfig) yaml() (string, error) {
 		if file == "" {
 			return
 		}
-		fmt.Fprintf(&b, "#   checkpassword -m watch-keys --url https://%s/getkey/ --type r --domain %s \\\n", server.Host, shellWord(r.service))
-		fmt.Fprintf(&b, "#     --format %s --jwtkey %s --reload 'systemctl restart docker-registry'\n", form, shellWord(string(file)))
+		fmt.Fprintf(&b, "#   checkpassword -m watch-keys --url %s://%s/getkey/ --type r --domain %s \\\n", server.Scheme, server.Host, shellWord(r.service))
+		fmt.Fprintf(&b, "#     --format %s --jwtkey %s --reload 'systemctl try-restart docker-registry.service'\n", form, shellWord(string(file)))
 	}
 	keep(r.bundle, "bundle")
 	keep(r.jwks, "jwks")

@@ -18,12 +18,12 @@ func explainCommand(db *database) *cli.Command {
 	return &cli.Command{
 		Name:  "explain",
 		Usage: "say what of a scope a user would get, and by which rules",
-		Description: "The server decides by the same code. USER is a SELECTOR; with --anonymous it is left\n" +
-			"out: authserver dockerauth explain --anonymous REGISTRY SCOPE. An app password may\n" +
+		Description: "Either USER REGISTRY SCOPE or --anonymous REGISTRY SCOPE. The server decides by the\n" +
+			"same code. USER is a SELECTOR. An app password may\n" +
 			"allow less than its user.\n\n" +
 			"SCOPE is what a client asks for: repository:team/app:pull,push, or registry:catalog:*.\n" +
 			userSelectors + "\n" + registrySelectors,
-		ArgsUsage: "[USER] REGISTRY [SCOPE]",
+		ArgsUsage: "[USER] REGISTRY [SCOPE]", // two at least, as the description says
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "anonymous", Usage: "for somebody who has not logged in", Destination: &anonymous},
 			out.flag(),
@@ -35,7 +35,9 @@ func explainCommand(db *database) *cli.Command {
 				selector, args = args[0], args[1:]
 			}
 			switch {
-			case len(args) < 2:
+			case len(args) == 0:
+				return command.Usagef("arguments REGISTRY and SCOPE are missing")
+			case len(args) == 1:
 				return command.Usagef("argument SCOPE is missing")
 			case len(args) > 2:
 				return command.Usagef("too many arguments: with --anonymous there is no USER")

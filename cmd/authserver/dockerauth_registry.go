@@ -209,6 +209,9 @@ func registryEditCommand(db *database) *cli.Command {
 					return err
 				}
 				say(c, "Registry %s edited", registry.ClientID)
+				if edit.signingKey != nil && string(*edit.signingKey) != registry.SigningKey {
+					say(c, "warning: tokens are signed by another key now; a registry that has not read it yet refuses them, and one that reads its keys again refuses those that were signed before")
+				}
 				return nil
 			})
 		},

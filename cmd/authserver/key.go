@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"authbridge/authserver/token"
@@ -159,6 +160,9 @@ func activateKeyCommand(db *database, noun keyNoun) *cli.Command {
 					return err
 				}
 				say(c, "Key %s signs for %s", change.Key, owner.name)
+				if strings.HasPrefix(change.Key, string(token.JWT)+" ") && !strings.Contains(change.Key, "("+string(token.RSA)+",") {
+					say(c, "note: while an RSA key signs, too, tokens are signed with that: retire it when all verifiers know this one")
+				}
 				if change.Other != "" {
 					say(c, "Key %s only verifies", change.Other)
 				}

@@ -108,16 +108,20 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 		return err
 	}
 
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-web.ended:
-		web.ended <- nil
-		return fmt.Errorf("the web server has stopped by itself: %w", err)
-	case <-images.done():
-		return fmt.Errorf("the Docker registry has stopped by itself; its messages are in %s", filepath.Join(dir, registryLogName))
-	case <-cluster.Done():
-		return fmt.Errorf("PostgreSQL has stopped by itself; its messages are in %s", cluster.LogFile())
+	registryEnded := images.done()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-web.ended:
+			web.ended <- nil
+			return fmt.Errorf("the web server has stopped by itself: %w", err)
+		case <-registryEnded:
+			registryEnded = nil // the others go on
+			fmt.Fprintf(log, "authserver quickstart: warning: the Docker registry has stopped by itself; its messages are in %s\n", filepath.Join(dir, registryLogName))
+		case <-cluster.Done():
+			return fmt.Errorf("PostgreSQL has stopped by itself; its messages are in %s", cluster.LogFile())
+		}
 	}
 }
 

@@ -53,12 +53,15 @@ func (r *registry) done() <-chan struct{} {
 // would type, if a program to run it is installed on this machine.
 func (q *quick) createRegistry(ctx context.Context) error {
 	var err error
-	if q.registryProgram, err = exec.LookPath(dockerRegistry); err != nil || q.demo.RegistryPort != 0 {
+	if q.registryProgram, err = exec.LookPath(dockerRegistry); err != nil {
 		return nil
 	}
-	var there bytes.Buffer // since a start that was interrupted
+	var there bytes.Buffer
 	if err := q.run(ctx, nil, &there, "dockerauth", "registry", "show", "--client-id", demoRegistry); err != nil {
 		return err
+	}
+	if there.Len() > 0 && q.demo.RegistryPort != 0 {
+		return nil
 	}
 	fmt.Fprintln(q.out, "Setting up the Docker registry:")
 	for _, args := range [][]string{
@@ -68,7 +71,7 @@ func (q *quick) createRegistry(ctx context.Context) error {
 		{"dockerauth", "rule", "allow", demoRegistry, "**", "admin", "--user", "alice"},
 	} {
 		if args[2] == "create" && there.Len() > 0 {
-			continue
+			continue // the start before was interrupted
 		}
 		fmt.Fprintln(q.out, "  authserver", strings.Join(quoted(args), " "))
 		if err := q.run(ctx, nil, io.Discard, args...); err != nil {
@@ -86,7 +89,7 @@ func (q *quick) startRegistry(ctx context.Context) (*registry, error) {
 		return nil, nil
 	}
 	if err := q.configureRegistry(ctx); err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
+		return nil, fmt.Errorf("files for the Docker registry: %w", err)
 	}
 	log := filepath.Join(q.dir, registryLogName)
 	r, err := runRegistry(q.registryProgram, filepath.Join(q.dir, registryConfigName), log)
@@ -204,7 +207,12 @@ func (r *registry) close() error {
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
 	}
-	<-r.ended
+	select {
+	case <-r.ended:
+	case <-time.After(5 * time.Second):
+		err = errors.Join(err, r.cmd.Process.Kill())
+		<-r.ended
+	}
 	return err
 }
 

@@ -42,6 +42,7 @@ func (q *quick) startWeb(ctx context.Context) (*web, error) {
 	cfg := newServeConfig()
 	cfg.listeners = []net.Listener{listener}
 	cfg.site.AssumeHTTPS = true
+	cfg.issuer = "http://" + net.JoinHostPort(webDomain, strconv.Itoa(q.demo.WebPort)) + "/o2"
 	ready := make(chan struct{})
 	cfg.ready = func() { close(ready) }
 	cfg.database.ApplicationName, cfg.database.Actor = "authserver quickstart", "server"

@@ -133,6 +133,8 @@ func (cfg *config) check(program bool) error {
 		return command.Usagef("--client-cert and --client-key go together")
 	case cfg.timeout <= 0:
 		return command.Usagef("bad value for --timeout: want more than nothing")
+	case cfg.jwtkey == "":
+		return command.Usagef("bad value for --jwtkey: want the name of a file")
 	case cfg.jwtkey == "-" && cfg.mode != "init" && cfg.mode != "check":
 		return command.Usagef("--jwtkey - is for init and check")
 	case cfg.owner == "r" && !cfg.mode.fetches():

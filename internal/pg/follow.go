@@ -46,8 +46,8 @@ func Follow(ctx context.Context, db *pgxpool.Pool, f Followed) error {
 	backoff := minBackoff
 	away := false
 	for {
-		began := time.Now()
 		err := f.follow(ctx, db, func() {
+			backoff = minBackoff
 			if away {
 				slog.InfoContext(ctx, "the database is back, "+f.What+" are up to date")
 			}
@@ -55,9 +55,6 @@ func Follow(ctx context.Context, db *pgxpool.Pool, f Followed) error {
 		})
 		if ctx.Err() != nil {
 			return nil
-		}
-		if time.Since(began) > maxBackoff {
-			backoff = minBackoff
 		}
 		if !away { // once, however long it takes
 			slog.WarnContext(ctx, "the database is gone, "+f.What+" stay as they are", "err", err)

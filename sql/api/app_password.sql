@@ -36,14 +36,17 @@ $$;
 
 -- auth.app_password_reason returns why an app password whose secret was right is
 -- not good for a login: of a user, or of the service user p_service_user, whose
--- only app password is p_service_app. Null: it is good, if it is used from one of
--- its networks. It is SQL, so that it becomes part of the query that asks.
+-- only app password is p_service_app. One that is limited at Docker registries is
+-- good for nothing else, and p_registry says where it is used. Null: it is good,
+-- if it is used from one of its networks. It is SQL, so that it becomes part of
+-- the query that asks.
 create or replace function auth.app_password_reason(
   p_app          auth.app_passwords,
   p_user_id      uuid,
   p_service_user text,
   p_service_app  text,
-  p_service      text
+  p_service      text,
+  p_registry     text   -- client_id; null: it is no login to a Docker registry
 )
 returns text
 language sql stable parallel safe
@@ -56,6 +59,10 @@ return case
        and p_service_app is distinct from p_app.id     then 'another login''s app password ' || p_app.id
   when p_app.services is not null
        and (p_service = any (p_app.services)) is not true then 'app password ' || p_app.id || ' is not for this service'
+  when num_nonnulls(p_app.registries, p_app.registry_actions) > 0
+       and p_registry is null                          then 'app password ' || p_app.id || ' is for Docker registries only'
+  when p_app.registries is not null
+       and (p_registry = any (p_app.registries)) is not true then 'app password ' || p_app.id || ' is not for this registry'
 end;
 
 -- auth.revoke_app_password ends an app password; it changes nothing if that

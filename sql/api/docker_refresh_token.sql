@@ -11,6 +11,8 @@ create or replace function auth.docker_refresh_token_reason(p_token auth.docker_
 returns text
 language plpgsql stable
 as $$
+declare
+  login record := auth.find_login(p_token.login);
 begin
   -- What is not there is a reason, too.
   return (
@@ -22,8 +24,10 @@ begin
              when u.active is not true                                            then 'inactive user'
              when p_token.service_user_id is not null
                   and s.user_id is distinct from u.id                             then 'another user''s service user'
+             when login.user_id is distinct from u.id                             then 'no longer this user''s login'
              when p_token.app_password_id is not null
-                  then auth.app_password_reason(ap, u.id, s.username, s.app_password_id, 'docker')
+                  then auth.app_password_reason(ap, u.id, s.username, s.app_password_id, 'docker',
+                    (select r.client_id from auth.docker_registries r where r.id = p_token.registry_id))
            end
       from (select) one
       left join auth.users u on u.id = p_token.user_id
@@ -70,15 +74,16 @@ $$;
 -- api.create_docker_refresh_token makes a refresh token for somebody who has
 -- just logged in, with an app password or by a hash.
 --
--- outcome: ok; gone: the registry, the user or service user is, or the
--- credential is no longer what it was.
+-- outcome: ok; no_registry; gone: the user or service user is, or the credential
+-- is no longer what it was.
 create or replace function api.create_docker_refresh_token(
   p_secret_hash       bytea,
   p_registry          text,   -- client_id
   p_user_id           uuid,
+  p_login             text,   -- by which name
   p_service_user      text,   -- null: the user logged in as such
-  p_app_password_id   text,   -- null: the hash
-  p_credential_sha256 bytea,  -- of the stored hash; null: the app password
+  p_app_password_id   text,   -- null: by a hash
+  p_credential_sha256 bytea,  -- of the stored hash or of the app password, as begin_login has it
   p_client_id         text,   -- what the program calls itself
   p_client            inet,   -- null: unknown
   out outcome         text
@@ -94,13 +99,19 @@ begin
   -- token to change with it.
   select u.id, u.identifier into token.user_id, identifier from auth.users u where u.id = p_user_id for share;
   select s.id into token.service_user_id from auth.service_users s where s.username = p_service_user and s.user_id = token.user_id for share;
-  select ap.id into token.app_password_id from auth.app_passwords ap where ap.id = p_app_password_id for share;
+  select ap.id into token.app_password_id
+    from auth.app_passwords ap
+   where ap.id = p_app_password_id and ap.secret_hash = p_credential_sha256
+     for share;
   select r.id into token.registry_id from auth.docker_registries r where r.client_id = p_registry for key share;
-  token.password_sha256 := p_credential_sha256;
+  token.login := p_login;
+  if p_app_password_id is null then
+    token.password_sha256 := p_credential_sha256;
+  end if;
   token.last_used_at := now();
   outcome := case
-    when token.registry_id is null
-      or (p_service_user is not null and token.service_user_id is null)
+    when token.registry_id is null then 'no_registry'
+    when (p_service_user is not null and token.service_user_id is null)
       or (p_app_password_id is not null and token.app_password_id is null)
       or auth.docker_refresh_token_reason(token) is not null then 'gone'
     else 'ok'
@@ -110,11 +121,19 @@ begin
   end if;
 
   insert into auth.docker_refresh_tokens
-    (secret_hash, registry_id, user_id, service_user_id, app_password_id, password_sha256, client_id, created_from, last_used_from)
+    (secret_hash, registry_id, user_id, login, service_user_id, app_password_id, password_sha256, client_id, created_from, last_used_from)
   values
-    (p_secret_hash, token.registry_id, token.user_id, token.service_user_id, token.app_password_id, token.password_sha256, p_client_id, p_client, p_client)
+    (p_secret_hash, token.registry_id, token.user_id, token.login, token.service_user_id, token.app_password_id, token.password_sha256,
+     p_client_id, p_client, p_client)
   returning * into made;
   perform auth.record('docker_refresh_token.create', identifier, null, to_jsonb(made));
+  -- Machines log in again and again, and forget what they got. Those tokens that
+  -- nobody has used for longest go first.
+  delete from auth.docker_refresh_tokens t
+   where t.id in (
+     select old.id from auth.docker_refresh_tokens old
+      where old.user_id = made.user_id and old.registry_id = made.registry_id
+      order by old.last_used_at desc, old.id desc offset 1000);
 end
 $$;
 
@@ -133,15 +152,8 @@ create or replace function api.use_docker_refresh_token(
   out reason           text,   -- for the operator: why it is denied
   out user_id          uuid,
   out identifier       text,
-  out full_name        text,
-  out staff            boolean,
-  out primary_address  text,
-  out service_user     text,
   out groups           text[],
-  out permissions      text[],
-  out app_password_id  text,   -- what the token was made for; null: a password
-  out registries       text[],
-  out registry_actions text[]
+  out registry_actions text[]  -- what the app password is limited to; null: nothing
 )
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
@@ -150,7 +162,7 @@ declare
   app record;
 begin
   select t.* into token from auth.docker_refresh_tokens t where t.secret_hash = p_secret_hash;
-  select ap.id, ap.networks, ap.registries, ap.registry_actions, ap.last_used_at
+  select ap.id, ap.networks, ap.registry_actions, ap.last_used_at
     into app
     from auth.app_passwords ap
    where ap.id = token.app_password_id;
@@ -181,12 +193,7 @@ begin
   end if;
 
   user_id := token.user_id;
-  select a.identifier, a.full_name, a.staff, a.primary_address, a.groups, a.permissions
-    into identifier, full_name, staff, primary_address, groups, permissions
-    from auth.account(token.user_id) a;
-  service_user := (select s.username from auth.service_users s where s.id = token.service_user_id);
-  app_password_id := app.id;
-  registries := app.registries;
+  select a.identifier, a.groups into identifier, groups from auth.account(token.user_id) a;
   registry_actions := app.registry_actions;
 end
 $$;
@@ -281,8 +288,12 @@ begin
   with ended as (
     select t.id
       from auth.docker_refresh_tokens t
-     where auth.docker_refresh_token_reason(t) in ('idle for 90 days', 'password changed')
-       for update skip locked)
+      join auth.users u on u.id = t.user_id
+      left join auth.service_users s on s.id = t.service_user_id
+     where t.last_used_at <= now() - interval '90 days'
+        or (t.password_sha256 is not null
+            and (t.password_sha256 = sha256(convert_to(case when s.id is null then u.password_hash else s.password_hash end, 'UTF8'))) is not true)
+       for update of t skip locked)
   delete from auth.docker_refresh_tokens t
    using ended e
    where t.id = e.id;

@@ -207,17 +207,14 @@ begin
 end
 $$;
 
--- api.docker_registries returns what the token endpoint knows about registries.
+-- api.docker_registries returns what the token endpoint knows about registries,
+-- besides what api.signing_keys tells.
 -- What changes in here notifies the channel authserver_docker_registry: see
 -- auth.record.
 create or replace function api.docker_registries()
 returns table (
   client_id     text,
-  name          text,
-  domain        text,
   issuer        text,  -- null: that of the server
-  signing_key   text,
-  key_hint      text,
   pull_lifetime interval,
   push_lifetime interval
 )
@@ -225,9 +222,8 @@ language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
 begin
   return query
-    select r.client_id, r.name, d.name, r.issuer, r.signing_key, r.key_hint, r.pull_lifetime, r.push_lifetime
+    select r.client_id, r.issuer, r.pull_lifetime, r.push_lifetime
       from auth.docker_registries r
-      join auth.domains d on d.id = r.domain_id
      order by r.client_id;
 end
 $$;

@@ -6,7 +6,8 @@
 --   begin_login   ok         an app password, or the hash that was right a
 --                            moment ago and is still the user's
 --                 denied     nobody may log in with this, whatever the hash
---                 repeated   denied, and no guess: the same wrong password again
+--                 repeated   denied, and no guess: the same wrong password
+--                            again, or an app password that is not for this
 --                 throttled  not looked at; retry_after says for how long
 --                 verify     compute the hash, then say to end_login
 --   end_login     ok, wrong, or abandoned: the hash could not be computed
@@ -146,6 +147,7 @@ create or replace function api.begin_login(
   p_app_password_sha256 bytea,
   p_password_mac        bytea,  -- tells one password from the next
   p_known_hash          bytea,
+  p_registry            text default null,  -- the Docker registry that it is for, by client_id; null: none
   out outcome           text,
   out reason            text,   -- for the operator: why it is denied
   out retry_after       int,    -- seconds
@@ -158,9 +160,8 @@ create or replace function api.begin_login(
   out service_user      text,
   out groups            text[],
   out permissions       text[],
-  out registries        text[], -- what the app password is limited to at Docker registries, by client_id; null: all
-  out registry_actions  text[],
-  out credential_sha256 bytea   -- of the stored hash, by which something can be bound to this very password; null for app passwords
+  out registry_actions  text[], -- what the app password is limited to at Docker registries; null: nothing
+  out credential_sha256 bytea   -- with ok and verify: of the stored hash or of the app password, by which something can be bound to it
 )
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
@@ -168,6 +169,7 @@ declare
   login record := auth.find_login(p_login);
   app auth.app_passwords;
   stored text;
+  stored_sha256 bytea;
   name_hash bytea;
   client_network cidr;
   wrong_mac bytea;
@@ -178,7 +180,7 @@ begin
       when app.id is not null
            and app.secret_hash is distinct from p_app_password_sha256 then 'wrong app password'
       else coalesce(
-        auth.app_password_reason(app, login.user_id, login.service_user, login.app_password_id, p_service),
+        auth.app_password_reason(app, login.user_id, login.service_user, login.app_password_id, p_service, p_registry),
         case
           when login.active is not true                          then 'inactive user'
           when app.networks is not null
@@ -186,21 +188,22 @@ begin
         end)
     end;
     if reason is not null then
-      outcome := 'denied';
+      -- Whoever has the secret does not guess.
+      outcome := case when app.secret_hash = p_app_password_sha256 then 'repeated' else 'denied' end;
       return;
     end if;
     outcome := 'ok';
+    credential_sha256 := app.secret_hash;
     if app.last_used_at is null or app.last_used_at <= now() - interval '1 hour' then
       perform auth.touch_app_password(app.id, p_service, p_client);
     end if;
-    registries := app.registries;
     registry_actions := app.registry_actions;
   else
     if login.active then
       stored := login.password_hash;
-      credential_sha256 := sha256(convert_to(stored, 'UTF8'));
+      stored_sha256 := sha256(convert_to(stored, 'UTF8'));
     end if;
-    if credential_sha256 = p_known_hash then
+    if stored_sha256 = p_known_hash then
       outcome := 'ok';
     else
       name_hash := auth.login_hash(p_login);
@@ -239,6 +242,7 @@ begin
         else 'wrong password'
       end;
     end if;
+    credential_sha256 := stored_sha256; -- whoever is refused does not get this far
   end if;
 
   if login.active then

@@ -13,6 +13,7 @@ returns table (
   jwt_subdomains boolean,
   registry       text,     -- client_id; null: the keys are the domain's
   signing_key    text,     -- whose keys the registry's tokens are signed with: registry, domain
+  key_hint       text,     -- how these say which it was
   kid            text,
   state          text,
   public_key     bytea,
@@ -23,12 +24,12 @@ language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
 begin
   return query
-    select o.domain, o.jwt_subdomains, o.registry, o.signing_key, (o.key).kid, (o.key).state, (o.key).public_key, (o.key).sealed_key, (o.key).created_at
-      from (select d.name as domain, d.jwt_subdomains, null as registry, null as signing_key, k as key
+    select o.domain, o.jwt_subdomains, o.registry, o.signing_key, o.key_hint, (o.key).kid, (o.key).state, (o.key).public_key, (o.key).sealed_key, (o.key).created_at
+      from (select d.name as domain, d.jwt_subdomains, null as registry, null as signing_key, null as key_hint, k as key
               from auth.domains d
               left join auth.keys k on k.domain_id = d.id and k.purpose = 'jwt'
             union all
-            select d.name, d.jwt_subdomains, r.client_id, r.signing_key, k
+            select d.name, d.jwt_subdomains, r.client_id, r.signing_key, r.key_hint, k
               from auth.docker_registries r
               join auth.domains d on d.id = r.domain_id
               left join auth.keys k on k.registry_id = r.id) o

@@ -68,6 +68,7 @@ create table auth.docker_refresh_tokens (
   registry_id     bigint not null references auth.docker_registries on delete cascade,
   user_id         uuid   not null references auth.users on delete cascade,
   service_user_id bigint references auth.service_users on delete cascade,  -- null: the user logged in as such
+  login           text   not null,         -- by which name; it ends when that is no longer this user's
   app_password_id text   references auth.app_passwords on delete cascade,
   password_sha256 bytea,                   -- of the stored hash
   client_id       text   not null,         -- what the program called itself; others use its token, too

@@ -1,7 +1,7 @@
 -- Refresh tokens of Docker clients: what they are bound to, and every way in
 -- which they end. The time of a transaction stands still, so idleness is
 -- arranged by moving last_used_at.
-select plan(119);
+select no_plan();
 
 insert into auth.domains (name) values ('example.com');
 insert into auth.docker_registries (client_id, name, domain_id) select n, n, d.id from auth.domains d, unnest(array['one', 'two']) n;
@@ -34,8 +34,11 @@ create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
 -- A token that is named after what it is made for.
 create function pg_temp.make(p_token text, p_identifier text, p_app text default null, p_hash text default null, p_service_user text default null,
-  p_registry text default 'one', p_client_id text default 'docker', p_client inet default '192.0.2.7') returns text
-language sql as $$ select api.create_docker_refresh_token(sha256(p_token::bytea), p_registry, pg_temp.user_id(p_identifier), p_service_user, p_app, sha256(p_hash::bytea), p_client_id, p_client) $$;
+  p_registry text default 'one', p_client_id text default 'docker', p_client inet default '192.0.2.7', p_login text default null) returns text
+language sql as $$
+  select api.create_docker_refresh_token(sha256(p_token::bytea), p_registry, pg_temp.user_id(p_identifier),
+    coalesce(p_login, p_service_user, p_identifier || '@example.com'), p_service_user, p_app, sha256(coalesce(p_hash, p_app)::bytea), p_client_id, p_client)
+$$;
 -- Its outcome, or why not.
 create function pg_temp.use(p_token text, p_registry text default 'one', p_client inet default '192.0.2.7') returns text
 language sql as $$
@@ -81,29 +84,31 @@ select is(pg_temp.make('x', n.identifier, n.app, n.hash, n.service_user, n.regis
     ('alice', 'a0rev0', null, null, 'one', 'one that was revoked'),
     ('alice', 'zzzzzz', null, null, 'one', 'one that is gone'),
     ('alice', 'zzzzzz', '$y$alice', null, 'one', 'though the password is right'),
-    ('alice', null, '$y$alice', null, 'three', 'a registry that is gone'),
-    ('alice', null, '$y$alice', null, null, 'no registry')) n (identifier, app, hash, service_user, registry, why);
+    ('alice', 'a00000', 'b00000', null, 'one', 'the secret of another app password')) n (identifier, app, hash, service_user, registry, why);
+select is(pg_temp.make('x', 'alice', p_hash => '$y$alice', p_registry => n), 'no_registry', 'a registry that is not there') from unnest(array['three', null]) n;
+select is(pg_temp.make('x', 'alice', p_hash => '$y$alice', p_login => n), 'gone', 'a login that is not this user''s') from unnest(array['bob@example.com', 'nobody', '']) n;
+select is(api.create_docker_refresh_token(sha256('x'), 'one', pg_temp.user_id('alice'), null, null, null, sha256('$y$alice'), '', null), 'gone', 'no login');
+select is(api.create_docker_refresh_token(sha256('x'), 'one', pg_temp.user_id('alice'), 'alice', null, 'a00000', null, '', null), 'gone', 'an app password without its secret');
 update auth.users u set active = false where u.identifier = 'carol';
 select is(pg_temp.make('x', 'carol', p_hash => '$y$carol'), 'gone', 'an inactive user');
 select is(pg_temp.tokens(), 7::bigint, 'none of which is there');
 select throws_ok($$ select pg_temp.make('hash', 'bob', p_hash => '$y$bob') $$, '23505', null, 'a token is made once');
-select throws_ok($$ select pg_temp.make('x', 'alice', 'a00000', '$y$alice') $$, '23514', null, 'by one credential');
 select throws_ok($$ select pg_temp.make('x', 'alice', 'a00000', p_client_id => E'a\nb') $$, '23514', null, 'a program with a line break in its name');
 select throws_ok($$ select pg_temp.make('x', 'alice', 'a00000', p_client_id => repeat('a', 256)) $$, '23514', null, 'one with too long a name');
-select throws_ok($$ select api.create_docker_refresh_token('x', 'one', pg_temp.user_id('alice'), null, 'a00000', null, '', null) $$, '23514', null, 'the token itself instead of its hash');
-select throws_ok($$ insert into auth.docker_refresh_tokens (secret_hash, registry_id, user_id, client_id) select sha256('x'), t.registry_id, t.user_id, '' from auth.docker_refresh_tokens t limit 1 $$,
+select throws_ok($$ select api.create_docker_refresh_token('x', 'one', pg_temp.user_id('alice'), 'alice', null, 'a00000', sha256('a00000'), '', null) $$, '23514', null, 'the token itself instead of its hash');
+select throws_ok($$ insert into auth.docker_refresh_tokens (secret_hash, registry_id, user_id, login, client_id) select sha256('x'), t.registry_id, t.user_id, '', '' from auth.docker_refresh_tokens t limit 1 $$,
   '23514', null, 'one that nothing can end');
-select throws_ok($$ insert into auth.docker_refresh_tokens (secret_hash, registry_id, user_id, client_id, password_sha256) select sha256('x'), t.registry_id, t.user_id, '', 'x' from auth.docker_refresh_tokens t limit 1 $$,
+select throws_ok($$ insert into auth.docker_refresh_tokens (secret_hash, registry_id, user_id, login, client_id, password_sha256) select sha256('x'), t.registry_id, t.user_id, '', '', 'x' from auth.docker_refresh_tokens t limit 1 $$,
   '23514', null, 'one that is bound to no hash');
 
 -- Using.
 select results_eq(
-  $$ select u.outcome, u.reason, u.user_id = pg_temp.user_id('alice'), u.identifier, u.full_name, u.staff, u.primary_address, u.service_user, u.groups, u.permissions, u.app_password_id, u.registries, u.registry_actions
+  $$ select u.outcome, u.reason, u.user_id = pg_temp.user_id('alice'), u.identifier, u.groups, u.registry_actions
        from unnest(array['hash', 'limited', 'svc-hash', 'svc-app']) n, lateral api.use_docker_refresh_token(sha256(n::bytea), 'one', '192.0.2.7') u $$,
-  $$ values ('ok', null, true, 'alice', 'Alice', true, 'alice@example.com', null, '{A,b}'::text[], '{imap}'::text[], null, null::text[], null::text[]),
-            ('ok', null, true, 'alice', 'Alice', true, 'alice@example.com', null, '{A,b}', '{imap}', 'a0d0ck', '{one}', '{pull}'),
-            ('ok', null, true, 'alice', 'Alice', true, 'alice@example.com', 'svc-hash', '{A,b}', '{imap}', null, null, null),
-            ('ok', null, true, 'alice', 'Alice', true, 'alice@example.com', 'svc-app', '{A,b}', '{imap}', 'a0svc0', null, null) $$, 'who it is, as of now, and within which limits');
+  $$ values ('ok', null, true, 'alice', '{A,b}'::text[], null::text[]),
+            ('ok', null, true, 'alice', '{A,b}', '{pull}'),
+            ('ok', null, true, 'alice', '{A,b}', null),
+            ('ok', null, true, 'alice', '{A,b}', null) $$, 'who it is, as of now, and within which limits');
 select is(array(select distinct pg_temp.use('app') from generate_series(1, 3)), array['ok'], 'again and again');
 select is(pg_temp.use('nothing'), 'unknown refresh token', 'a token that is not there');
 select is(pg_temp.use(null), 'unknown refresh token', 'null is none');
@@ -115,7 +120,7 @@ select is(pg_temp.use('limited', p_client => null), 'app password a0d0ck is not 
 select is(pg_temp.use('hash', p_client => null), 'ok', 'which is good enough where no network is asked for');
 select is_empty($$
   select from unnest(array['hash', 'nothing']) n, lateral api.use_docker_refresh_token(sha256(n::bytea), 'two', null) u
-   where u.outcome <> 'denied' or num_nonnulls(u.user_id, u.identifier, u.full_name, u.staff, u.primary_address, u.service_user, u.groups, u.permissions, u.app_password_id, u.registries, u.registry_actions) > 0 $$,
+   where u.outcome <> 'denied' or num_nonnulls(u.user_id, u.identifier, u.groups, u.registry_actions) > 0 $$,
   'nothing is said of those who may not');
 
 -- What ends it. Each is undone, and it is good again: nothing but this was in
@@ -158,7 +163,14 @@ select is(pg_temp.during(n.change, n.token), n.want, n.token || ': ' || n.change
                  'another user''s service user; void: another user''s service user; ok'),
     ('own-svc',  $$select api.edit_service_users(array(select id from auth.service_users where username = 'svc-app'), null, null, pg_temp.user_id('bob'), null, null, null, null, null, null, null)$$,
                  'another user''s app password a0svc0; void: another user''s app password a0svc0; ok'),
-    ('svc-hash', $$select api.edit_service_users(array(select id from auth.service_users where username = 'svc-hash'), 'renamed', null, null, null, null, null, null, null, null, null)$$, 'ok; active; ok'),
+    ('svc-hash', $$select api.edit_service_users(array(select id from auth.service_users where username = 'svc-hash'), 'renamed', null, null, null, null, null, null, null, null, null)$$,
+                 'no longer this user''s login; void: no longer this user''s login; ok'),
+    ('hash',     $$update auth.aliases set blocked = true where local_part = 'alice'$$, 'no longer this user''s login; void: no longer this user''s login; ok'),
+    ('app',      $$update auth.aliases set blocked = true where local_part = 'alice'$$, 'no longer this user''s login; void: no longer this user''s login; ok'),
+    ('svc-hash', $$update auth.aliases set blocked = true where local_part = 'alice'$$, 'ok; active; ok'),
+    ('hash',     $$update auth.aliases set local_part = 'renamed' where local_part = 'alice'$$, 'no longer this user''s login; void: no longer this user''s login; ok'),
+    ('limited',  $$update auth.app_passwords set registries = '{two}' where id = 'a0d0ck'$$,
+                 'app password a0d0ck is not for this registry; void: app password a0d0ck is not for this registry; ok'),
     ('svc-hash', $$select api.remove_service_users(array(select id from auth.service_users where username = 'svc-hash'), false)$$, 'unknown refresh token; ; ok'),
     ('svc-app',  $$select api.remove_service_users(array(select id from auth.service_users where username = 'svc-app'), false)$$, 'unknown refresh token; ; ok'),
     ('own-svc',  $$select api.remove_service_users(array(select id from auth.service_users where username = 'svc-app'), false)$$, 'unknown refresh token; ; ok'),

@@ -38,10 +38,10 @@ select results_eq(
   $$ select d.registry, d.pattern, d.subject, d.actions from api.docker_rules() d $$,
   $$ values ('r.example.com', '**', 'anyone', array['pull']) $$, 'everybody may what was said');
 select results_eq(
-  $$ select d.client_id, d.name, d.domain, d.issuer, d.signing_key, d.key_hint, d.pull_lifetime, d.push_lifetime from api.docker_registries() d $$,
-  $$ values ('R.example.com', 'main', 'example.com', null::text, 'registry', 'x5c+kid', interval '5 min', interval '30 min'),
-            ('r.example.com', 'Main', 'example.com', null, 'registry', 'x5c+kid', '5 min', '30 min'),
-            ('s.example.com:5000', 'Second', 'example.org', null, 'domain', 'kid', '1 min', '1 day') $$, 'the token endpoint knows the same');
+  $$ select d.client_id, d.issuer, d.pull_lifetime, d.push_lifetime from api.docker_registries() d $$,
+  $$ values ('R.example.com', null::text, interval '5 min', interval '30 min'),
+            ('r.example.com', null, '5 min', '30 min'),
+            ('s.example.com:5000', null, '1 min', '1 day') $$, 'the token endpoint knows the same');
 select is(pg_temp.recorded('docker_registry.create'), array['r.example.com', 'R.example.com', 's.example.com:5000'], 'making is recorded');
 select is((select (a.object, a.after ->> 'kid', a.after ? 'sealed_key')::text from auth.audit a where a.action = 'docker_registry.create_key'), '(r.example.com,k1,f)', 'so is its key, without what is sealed');
 
@@ -101,8 +101,8 @@ select throws_ok($$ select pg_temp.edit('r.example.com', p_key_hint => 'jwk') $$
 -- Removing.
 insert into auth.login_names (name, kind) values ('alice', 'user');
 insert into auth.users (identifier, full_name, password_hash) values ('alice', 'Alice', '$y$alice');
-insert into auth.docker_refresh_tokens (secret_hash, registry_id, user_id, password_sha256, client_id)
-select sha256(n::bytea), pg_temp.id(n), u.id, sha256('$y$alice'), 'docker' from auth.users u, unnest(array['r.example.com', 's.example.com:5000']) n;
+insert into auth.docker_refresh_tokens (secret_hash, registry_id, user_id, login, password_sha256, client_id)
+select sha256(n::bytea), pg_temp.id(n), u.id, 'alice', sha256('$y$alice'), 'docker' from auth.users u, unnest(array['r.example.com', 's.example.com:5000']) n;
 select results_eq($$ select r.client_id, r.name, r.domain, r.rules, r.keys, r.refresh_tokens from api.remove_docker_registries(array[pg_temp.id('r.example.com'), -1], true) r $$,
   $$ values ('r.example.com', 'First', 'example.com', 1::bigint, 1::bigint, 1::bigint) $$, 'what would go');
 select is((select r.client_id from api.remove_docker_registries(array[pg_temp.id('r.example.com')], null) r), 'r.example.com', 'null is not yes');
