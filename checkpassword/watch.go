@@ -41,7 +41,7 @@ type Watcher struct {
 // it was not told.
 var ErrReload = errors.New("reload")
 
-// Update gets the keys once, replaces the file if it holds anything else, and
+// Update gets the keys once, replaces the file if it holds any others, and
 // reloads if that is due. It does so too if the keys could not be fetched: the
 // error is then that of FetchKeys, or ErrReload, or both.
 func (w *Watcher) Update(ctx context.Context) error {

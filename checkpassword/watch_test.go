@@ -124,7 +124,7 @@ func run(t *testing.T, w *Watcher) {
 
 // pass lets time pass.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 

@@ -52,15 +52,15 @@ func TestSuccessesExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s successes
 		s.add(remembered, "$y$stored")
-		time.Sleep(successLifetime - 1) // of the bubble's clock
+		<-time.After(successLifetime - 1) // of the bubble's clock
 		if s.hash(remembered) == nil {
 			t.Error("forgotten before the time")
 		}
-		time.Sleep(successLifetime - 1)
+		<-time.After(successLifetime - 1)
 		if s.hash(remembered) == nil {
 			t.Error("forgotten although it was in use")
 		}
-		time.Sleep(successLifetime)
+		<-time.After(successLifetime)
 		if s.hash(remembered) != nil {
 			t.Error("remembered after the time")
 		}
@@ -100,7 +100,7 @@ func TestSuccessesAreFew(t *testing.T) {
 		if len(s.known) != maxSuccesses {
 			t.Errorf("%d are remembered, want %d", len(s.known), maxSuccesses)
 		}
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		add(10)
 		if len(s.known) != maxSuccesses {
 			t.Errorf("%d are remembered, want %d", len(s.known), maxSuccesses)
@@ -108,7 +108,7 @@ func TestSuccessesAreFew(t *testing.T) {
 		if s.hash(login) == nil {
 			t.Error("the last one is forgotten")
 		}
-		time.Sleep(successLifetime)
+		<-time.After(successLifetime)
 		add(1)
 		if len(s.known) != 1 {
 			t.Errorf("%d are remembered after the others have expired", len(s.known))
