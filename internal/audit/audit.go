@@ -24,8 +24,9 @@ func LoginFailed(ctx context.Context, name, service string, from netip.Addr, rea
 }
 
 // LoginRepeated is written for a refused login that is no guess: the same wrong
-// password as before, which phones send for hours, or an app password with a
-// typing error. fail2ban is not to ban their owners.
+// password as before, which phones send for hours, an app password with a typing
+// error, or a secret that was good once or is good elsewhere, which machines send
+// for months. fail2ban is not to ban their owners.
 func LoginRepeated(ctx context.Context, name, service string, from netip.Addr, reason string) {
 	slog.LogAttrs(ctx, slog.LevelInfo, "login.repeated", slog.String("from", client(from)),
 		slog.String("reason", reason), slog.String("service", typed(service)), slog.String("name", typed(name)))
