@@ -27,12 +27,13 @@ test-deps: ## install what the tests need: packages, and Debian roots and progra
 	@.ci/deps test
 
 .PHONY: lint
-lint: ## gofmt, go vet and staticcheck, also of the module in e2e/distribution
+lint: ## gofmt, go vet and staticcheck, also of the modules in e2e
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
 		echo "not formatted by gofmt:" $$unformatted >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	cd e2e/distribution && $(GO) vet ./... && $$($(GO) -C ../.. tool -n staticcheck) ./...
+	cd e2e/kubernetes && $(GO) vet ./... && $$($(GO) -C ../.. tool -n staticcheck) ./...
 
 .PHONY: bench
 bench: ## run the benchmarks

@@ -18,6 +18,7 @@ type Metrics struct {
 	limited  prometheus.Counter
 	logins   *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
+	oauth2   *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics of requests, of the Go runtime and process, and of
@@ -39,12 +40,16 @@ func NewMetrics(pool func() *pgxpool.Stat) *Metrics {
 			Name: "authserver_docker_tokens_total",
 			Help: "Tokens for Docker registries, by grant: password, refresh_token or anonymous.",
 		}, []string{"grant"}),
+		oauth2: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authserver_oauth2_requests_total",
+			Help: "Requests for authorization and tokens of OAuth 2.0, by grant and outcome: ok, or the error code of the answer.",
+		}, []string{"grant", "outcome"}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authserver_http_rate_limited_total",
 			Help: "Requests refused because their client sent too many.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.limited, m.logins, m.tokens, poolCollector{pool},
+	m.registry.MustRegister(m.requests, m.limited, m.logins, m.tokens, m.oauth2, poolCollector{pool},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -61,6 +66,9 @@ func (m *Metrics) Login(outcome string) { m.logins.WithLabelValues(outcome).Inc(
 
 // DockerToken counts a token for a Docker registry: see docker.API.
 func (m *Metrics) DockerToken(grant string) { m.tokens.WithLabelValues(grant).Inc() }
+
+// OAuth2 counts a request for authorization or a token: see oauth2.Server.
+func (m *Metrics) OAuth2(grant, outcome string) { m.oauth2.WithLabelValues(grant, outcome).Inc() }
 
 // observe counts an answer. route is a pattern of the mux, so that there are
 // only so many, whatever is asked for.

@@ -41,6 +41,8 @@ func newConfig() Config {
 		Rooms:   func() *Rooms { return nil },
 		Metrics: NewMetrics(func() *pgxpool.Stat { return nil }),
 		Version: "1.2.3",
+
+		Mounts: []string{"/o2", "/oauth2"}, IssuerPath: "/o2",
 	}
 }
 
@@ -562,11 +564,37 @@ func TestRoutes(t *testing.T) {
 		{"POST /docker/token", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
 		{"GET /auth/token?service=x", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
 		{"POST /auth/token/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /login?request=x", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /action/login/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /action/logout/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /o2/authorize/?client_id=x", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /o2/authorize/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /o2/token/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"OPTIONS /o2/token/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /o2/introspect", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /o2/revoke_token/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /oauth2/revoke", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /oauth2/userinfo", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /o2/fake-userinfo/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /o2/logout/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"POST /o2/logout/confirm", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /o2/.well-known/openid-configuration/", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /oauth2/.well-known/jwks.json", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /.well-known/oauth-authorization-server/o2", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /.well-known/openid-configuration/o2", 503, "", `{"error": "Temporarily unavailable"}` + "\n"},
+		{"GET /.well-known/openid-configuration", 404, "", "404 page not found\n"}, // another issuer's
+		{"GET /o2/token", 405, "OPTIONS, POST", "Method Not Allowed\n"},
+		{"GET /o2/introspect?token=x", 405, "POST", "Method Not Allowed\n"},
+		{"GET /o2/consent", 405, "POST", "Method Not Allowed\n"},
+		{"DELETE /o2/authorize", 405, "GET, HEAD, POST", "Method Not Allowed\n"},
+		{"GET /o2/", 404, "", "404 page not found\n"},
+		{"GET /o/authorize", 404, "", "404 page not found\n"}, // no mount of this server
+		{"GET /static/x", 404, "", "404 page not found\n"},
 		{"PUT /docker/token/", 405, "GET, HEAD, POST", "Method Not Allowed\n"},
 		{"GET /checkpassword/", 405, "POST", "Method Not Allowed\n"},
 		{"TRACE /getkey/", 405, "GET, HEAD", "Method Not Allowed\n"},
 		{"DELETE /verify", 405, "POST", "Method Not Allowed\n"},
-		{"GET /", 404, "", "404 page not found\n"},
 		{"GET /healthz//", 404, "", "404 page not found\n"},
 		{"GET /checkpassword/x", 404, "", "404 page not found\n"},
 		{"GET /metrics", 404, "", "404 page not found\n"},
@@ -592,6 +620,65 @@ func TestRoutes(t *testing.T) {
 	}
 	if res, _ := raw(t, server, "POST /verify HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"); res.Header.Get("Retry-After") == "" {
 		t.Error("503 without Retry-After")
+	}
+}
+
+// A page of somebody else cannot send a form for the user of a browser, but it
+// can send the browser here, and ask what clients ask.
+func TestForms(t *testing.T) {
+	site := New(newConfig())
+	for path, refused := range map[string]bool{
+		"/login": true, "/logout": true, "/action/login/": true, "/action/logout/": true, "/o2/consent": true, "/oauth2/logout/confirm": true,
+		"/o2/authorize": false, "/o2/token": false, "/o2/userinfo": false, "/o2/logout": false, "/o2/revoke": false, "/checkpassword": false,
+	} {
+		for name, header := range map[string]http.Header{
+			"Sec-Fetch-Site": {"Sec-Fetch-Site": {"cross-site"}},
+			"a sister":       {"Sec-Fetch-Site": {"same-site"}},
+			"Origin":         {"Origin": {"https://evil.example"}},
+			"no origin":      {"Origin": {"null"}},
+		} {
+			r := httptest.NewRequest("POST", "https://auth.example.com"+path, nil)
+			r.Header = header
+			if w := serve(site, r); (w.Code == http.StatusForbidden) != refused {
+				t.Errorf("%s, %s: %d", path, name, w.Code)
+			}
+		}
+		r := httptest.NewRequest("POST", "https://auth.example.com"+path, nil)
+		r.Header = http.Header{"Origin": {"https://auth.example.com"}, "Sec-Fetch-Site": {"same-origin"}}
+		if w := serve(site, r); w.Code == http.StatusForbidden {
+			t.Errorf("%s from our own page: %d", path, w.Code)
+		}
+	}
+}
+
+// Without an issuer there is no OpenID Connect, and nothing breaks.
+func TestNoIssuer(t *testing.T) {
+	cfg := newConfig()
+	cfg.Rooms = func() *Rooms { return &Rooms{} }
+	site := New(cfg)
+	for _, request := range []string{"GET /o2/authorize", "POST /o2/token", "GET /o2/userinfo", "GET /o2/logout", "GET /o2/.well-known/openid-configuration"} {
+		method, path, _ := strings.Cut(request, " ")
+		w := serve(site, httptest.NewRequest(method, "https://auth.example.com"+path, nil))
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "no issuer") {
+			t.Errorf("%s: %d %s", request, w.Code, w.Body)
+		}
+	}
+}
+
+func TestParseMount(t *testing.T) {
+	for text, want := range map[string]Mount{
+		"/oauth2": "/oauth2", "/o/": "/o", "/auth-server/v1": "/auth-server/v1",
+		"": "", "/": "", "oauth2": "", "/o//x": "", "/o/{x}": "", "/o x": "", "/../o": "", "/login": "", "/docker/token": "", "/.well-known": "", "/static/": "",
+	} {
+		if m, err := ParseMount(text); m != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", text, m, err)
+		}
+	}
+	if got := Mounts("/o2", []Mount{"/oauth2", "/o2"}); !slices.Equal(got, []string{"/o2", "/oauth2"}) {
+		t.Errorf("mounts %q", got)
+	}
+	if got := Mounts("/sso", nil); !slices.Equal(got, []string{"/sso", "/o2"}) {
+		t.Errorf("mounts %q", got)
 	}
 }
 

@@ -58,3 +58,32 @@ grant execute on function
   api.use_docker_refresh_token(bytea, text, inet),
   api.purge_docker_refresh_tokens()
   to authserver_web;
+
+-- The same, of browsers that have signed in and of OAuth 2.0: sessions, saved
+-- requests, grants.
+grant execute on function
+  api.start_session(bytea, bytea, uuid, text, bytea, text[], text, interval, interval, inet, text),
+  api.find_session(bytea),
+  api.end_session(bytea),
+  api.purge_sessions(int),
+  api.save_oauth2_request(bytea, text, jsonb, interval),
+  api.find_oauth2_request(bytea),
+  api.forget_oauth2_request(bytea),
+  api.authorize(bytea, text, text[], text[], text, text, text, jsonb, timestamptz, text, text[], text, bytea, inet),
+  api.redeem_code(bytea, text, text, text, uuid, bytea, bytea, timestamptz),
+  api.rotate_refresh_token(uuid, int, bytea, bytea, text, text[], text[], interval, bytea, timestamptz),
+  api.create_password_grant(text, uuid, text[], text[], text[], text, uuid, bytea, bytea, timestamptz),
+  api.spend_client_assertion(text, bytea, timestamptz),
+  api.check_access_token(uuid, text, text, text[], boolean),
+  api.check_refresh_token(uuid, int, bytea),
+  api.revoke_refresh_token(uuid, int, bytea, text, bytea, timestamptz),
+  api.revoke_access_token(text, timestamptz, text, bytea, timestamptz),
+  api.purge_oauth2(int)
+  to authserver_web;
+
+-- The same, of OAuth 2.0 clients and claims.
+grant execute on function
+  api.oauth2_clients(),
+  api.oauth2_claims(),
+  api.rehash_oauth2_client_secret(bigint, text, bytea, text)
+  to authserver_web;

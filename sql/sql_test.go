@@ -284,6 +284,10 @@ func catalog(t *testing.T, conn *pgx.Conn) []string {
 		select 'constraint ' || k.conrelid::regclass || ' ' || k.conname || ' ' || translate(pg_get_constraintdef(k.oid), '()', '')
 		  from pg_constraint k join ours o on o.oid = k.connamespace
 		union all
+		select 'trigger ' || pg_get_triggerdef(t.oid)
+		  from pg_trigger t join pg_class c on c.oid = t.tgrelid join ours o on o.oid = c.relnamespace
+		 where not t.tgisinternal
+		union all
 		select 'function ' || p.oid::regprocedure || ' ' || p.proowner::regrole || ' ' || coalesce(p.proacl::text, '') || ' ' || pg_get_functiondef(p.oid)
 		  from pg_proc p
 		 where p.pronamespace in (select oid from ours) or p.pronamespace = 'public'::regnamespace and p.proname like 'authserver\_%'`)

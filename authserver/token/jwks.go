@@ -12,7 +12,7 @@ import (
 // verify it, as of when it was looked up.
 type KeySet struct {
 	active []*SigningKey // that can sign, preferred ones first
-	sealed *SigningKey   // that should sign, and cannot be opened; nil: none
+	sealed []*SigningKey // that should sign, and cannot be opened
 	public []*SigningKey // that verify: active, published and retired, in this order
 }
 
@@ -40,8 +40,8 @@ func (s *KeySet) add(key *SigningKey, signs bool) {
 	switch {
 	case signs && key.private != nil:
 		s.active = append(s.active, key)
-	case signs && (s.sealed == nil || s.sealed.Public == nil):
-		s.sealed = key
+	case signs:
+		s.sealed = append(s.sealed, key)
 	}
 	if key.Public != nil {
 		s.public = append(s.public, key)
@@ -50,7 +50,7 @@ func (s *KeySet) add(key *SigningKey, signs bool) {
 
 // share returns a set with the same keys, to which others can be added.
 func (s *KeySet) share() KeySet {
-	return KeySet{active: slices.Clip(s.active), sealed: s.sealed, public: slices.Clip(s.public)}
+	return KeySet{active: slices.Clip(s.active), sealed: slices.Clip(s.sealed), public: slices.Clip(s.public)}
 }
 
 // Active returns the key that signs, RSA before others, since every client
@@ -77,10 +77,15 @@ func (s *KeySet) ActiveAlgorithm(a Algorithm) *SigningKey {
 // other that signs; else nil. The key has no Public if that cannot be read
 // either.
 func (s *KeySet) Sealed() *SigningKey {
-	if len(s.active) > 0 {
+	if len(s.active) > 0 || len(s.sealed) == 0 {
 		return nil
 	}
-	return s.sealed
+	for _, key := range s.sealed {
+		if key.Public != nil {
+			return key
+		}
+	}
+	return s.sealed[0]
 }
 
 // JWKS returns all public keys (RFC 7517): active, published and retired, in

@@ -19,9 +19,10 @@ type SigningKey struct {
 	Public crypto.PublicKey
 
 	algorithm Algorithm
-	method    jwt.SigningMethod               // the one of the algorithm, whatever a token says
-	private   crypto.Signer                   // nil: it cannot be opened, and the key only verifies
-	headers   map[Hint]func() (string, error) // of every token, in base64url, and the dot behind it; made once
+	method    jwt.SigningMethod                     // the one of the algorithm, whatever a token says
+	private   crypto.Signer                         // nil: it cannot be opened, and the key only verifies
+	headers   map[Hint]func() (string, error)       // of every token, in base64url, and the dot behind it; made once
+	typed     map[headerKind]func() (string, error) // the same, of SignAs
 
 	holder      string // what the certificate calls it: a domain, or the client id of a registry
 	createdAt   time.Time
@@ -88,11 +89,16 @@ func (k *SigningKey) SignHinted(hint Hint, claims any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("claims: %w", err)
 	}
+	return k.signCompact(k.method, header, payload)
+}
+
+// signCompact returns a compact JWS.
+func (k *SigningKey) signCompact(method jwt.SigningMethod, header string, payload []byte) (string, error) {
 	base64url := base64.RawURLEncoding
 	jws := make([]byte, 0, len(header)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(maxSignature))
 	jws = append(jws, header...)
 	jws = base64url.AppendEncode(jws, payload)
-	signature, err := k.method.Sign(string(jws), k.private)
+	signature, err := method.Sign(string(jws), k.private)
 	if err != nil {
 		return "", fmt.Errorf("sign with %s: %w", k.KID, err)
 	}
@@ -117,12 +123,28 @@ type protectedHeader struct {
 	X5C       [][]byte `json:"x5c,omitempty"` // base64 with padding, unlike all else in a JWS: section 4.1.6
 }
 
+// encode returns the header as a token begins with it.
+func (h protectedHeader) encode() (string, error) {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return "", fmt.Errorf("JOSE header: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(text) + ".", nil
+}
+
 // open lets the key sign.
 func (k *SigningKey) open(private crypto.Signer) {
 	k.private = private
 	k.headers = map[Hint]func() (string, error){}
 	for _, hint := range hints {
 		k.headers[hint] = sync.OnceValues(func() (string, error) { return k.makeHeader(hint) })
+	}
+	k.typed = map[headerKind]func() (string, error){}
+	for _, alg := range k.Algs() {
+		for _, typ := range typs {
+			header := protectedHeader{Algorithm: string(alg), KID: k.KID, Type: string(typ)}
+			k.typed[headerKind{alg, typ}] = sync.OnceValues(header.encode)
+		}
 	}
 }
 
@@ -146,9 +168,5 @@ func (k *SigningKey) makeHeader(hint Hint) (string, error) {
 		}
 		header.X5C = [][]byte{der}
 	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return "", fmt.Errorf("JOSE header: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(text) + ".", nil
+	return header.encode()
 }

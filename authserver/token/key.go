@@ -5,6 +5,7 @@
 //	key.go          making, importing and naming keys: PKCS #8, SPKI, RFC 7638
 //	keys.go         Keys, what the database has, kept up to date; which domain answers for a host
 //	jwt.go          SigningKey, the one place where JWTs are made: RFC 7515, RFC 7519
+//	alg.go          the ways to sign, and what was signed here: RFC 7518, RFC 8725
 //	jwks.go         KeySet, the keys of a domain or of a registry: RFC 7517
 //	certificate.go  one self-signed certificate for each key: RFC 5280
 //	dns.go          DKIM, SPF and DMARC records to publish, and whether they are

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +34,11 @@ type Keys struct {
 // snapshot is what the database had at one time. It is never changed.
 type snapshot struct {
 	domains    map[string]*Domain     // by name
+	sorted     []*Domain              // by name
 	registries map[string]*Registry   // by client id
 	of         map[string][]*Registry // by the name of their domain, each list by client id
 	keys       map[string]*SigningKey // by row, those that cannot sign as well
+	public     map[string]*SigningKey // of domains, by kid: those that verify
 }
 
 // OpenKeys loads all keys. open returns what a sealed key is: see internal/seal,
@@ -175,8 +178,22 @@ func (k *Keys) load(ctx context.Context, db pg.Querier) error {
 		// A registry's own keys only verify while its domain's sign.
 		set.add(key, row.State == "active" && row.SigningKey != "domain")
 	}
+	is.sort()
 	k.current.Store(is)
 	return nil
+}
+
+// sort fills in what follows from the domains.
+func (s *snapshot) sort() {
+	s.sorted = slices.SortedFunc(maps.Values(s.domains), func(a, b *Domain) int { return strings.Compare(a.Name, b.Name) })
+	s.public = map[string]*SigningKey{}
+	for _, d := range s.sorted {
+		for _, key := range d.public {
+			if s.public[key.KID] == nil {
+				s.public[key.KID] = key
+			}
+		}
+	}
 }
 
 // keySet returns the keys that those of a row are added to. Domains come before

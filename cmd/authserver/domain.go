@@ -578,8 +578,9 @@ func removeDomains(ctx context.Context, conn *pgx.Conn, ids []int64, withAliases
 		Aliases, Keys int64
 		Mailboxes     []string
 		Registries    []string
+		Clients       []string
 	}](ctx, conn,
-		`select coalesce(name, '') as name, outcome, aliases, keys, mailboxes, registries from api.remove_domains($1, $2, $3)`,
+		`select coalesce(name, '') as name, outcome, aliases, keys, mailboxes, registries, clients from api.remove_domains($1, $2, $3)`,
 		ids, withAliases, dryRun)
 	if err != nil {
 		return nil, fmt.Errorf("remove domains: %w", err)
@@ -599,6 +600,9 @@ func removeDomains(ctx context.Context, conn *pgx.Conn, ids []int64, withAliases
 		case "has_registries":
 			return nil, fmt.Errorf("the Docker registries %s belong to %s: give them another domain (dockerauth registry edit --set-domain), or remove them first",
 				strings.Join(r.Registries, ", "), r.Name)
+		case "has_clients":
+			return nil, fmt.Errorf("the OAuth 2.0 clients %s belong to %s: give them another domain (oauth2 edit --set-domain), or remove them first",
+				strings.Join(r.Clients, ", "), r.Name)
 		default:
 			return nil, fmt.Errorf("remove domains: unknown outcome %q", r.Outcome)
 		}

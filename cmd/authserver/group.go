@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"authbridge/authserver/account"
 	"authbridge/internal/command"
@@ -65,11 +66,12 @@ func groupListCommand(db *database) *cli.Command {
 func groupRemoveCommand(db *database) *cli.Command {
 	var dryRun bool
 	return &cli.Command{
-		Name:        "remove",
-		Usage:       "remove a group; its members lose the permissions that they hold only through it",
-		Description: "Does not ask. A group's name is looked for before its id.",
-		ArgsUsage:   "NAME|ID",
-		Flags:       []cli.Flag{dryRunFlag(&dryRun)},
+		Name:  "remove",
+		Usage: "remove a group; its members lose the permissions that they hold only through it",
+		Description: "Does not ask. A group that an OAuth 2.0 client is for stays. A group's name is looked\n" +
+			"for before its id.",
+		ArgsUsage: "NAME|ID",
+		Flags:     []cli.Flag{dryRunFlag(&dryRun)},
 		Action: func(c *cli.Context) error {
 			selector := c.Args().First()
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
@@ -84,7 +86,12 @@ func groupRemoveCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
-				return showDryRun(c, "remove this group", loss)
+				return rehearse(ctx, conn, func() error {
+					if err := removeGroup(ctx, conn, selector); err != nil {
+						return err
+					}
+					return showDryRun(c, "remove this group", loss)
+				})
 			})
 		},
 	}
@@ -143,17 +150,22 @@ func findGroup(ctx context.Context, conn *pgx.Conn, selector string) ([]groupLos
 
 // removeGroup calls api.remove_group.
 func removeGroup(ctx context.Context, conn *pgx.Conn, selector string) error {
-	outcome, err := queryValue[string](ctx, conn, `select outcome from api.remove_group($1)`, selector)
+	removed, err := queryRow[struct {
+		Outcome string
+		Detail  []string
+	}](ctx, conn, `select outcome, detail from api.remove_group($1)`, selector)
 	if err != nil {
 		return fmt.Errorf("remove group: %w", err)
 	}
-	switch outcome {
+	switch removed.Outcome {
 	case "ok":
 		return nil
 	case "unknown":
 		return noGroup(selector)
+	case "required":
+		return fmt.Errorf("the group is what lets users use the clients %s: oauth2 edit takes it from them", strings.Join(removed.Detail, ", "))
 	}
-	return fmt.Errorf("remove group: unknown outcome %q", outcome)
+	return fmt.Errorf("remove group: unknown outcome %q", removed.Outcome)
 }
 
 func noGroup(selector string) error {

@@ -29,6 +29,8 @@ func permissionsCommand(db *database) *cli.Command {
 			permissionsRemoveCommand(db),
 			permissionsGrantCommand(db),
 			permissionsRevokeCommand(db),
+			permissionsRequireCommand(db),
+			permissionsDropCommand(db),
 			permissionsShowCommand(db),
 		},
 	}
@@ -90,7 +92,7 @@ func permissionsRemoveCommand(db *database) *cli.Command {
 	return &cli.Command{
 		Name:        "remove",
 		Usage:       "remove a permission; users and groups lose it",
-		Description: "Does not ask.\n" + permissionSelectors,
+		Description: "Does not ask. One that an OAuth 2.0 client requires stays.\n" + permissionSelectors,
 		ArgsUsage:   "PERMISSION",
 		Flags:       []cli.Flag{dryRunFlag(&dryRun)},
 		Action: func(c *cli.Context) error {
@@ -206,6 +208,63 @@ func revokeCommand(db *database, noun, usage, args, description string,
 	}
 }
 
+func permissionsRequireCommand(db *database) *cli.Command {
+	return &cli.Command{
+		Name:  "require",
+		Usage: "let an OAuth 2.0 client require permissions of its users, all of them; one that is not there is passed over",
+		Description: "Users without them are refused from then on.\n" +
+			clientSelectors + "\n" + permissionSelectors,
+		ArgsUsage: "CLIENT PERMISSION...",
+		Action: func(c *cli.Context) error {
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				required, err := requirePermissions(ctx, conn, c.Args().First(), c.Args().Tail())
+				if err != nil {
+					return err
+				}
+				required.warn(c)
+				if len(required.Changed) == 0 {
+					say(c, "Nothing to do: client %s requires no more by this", required.Name)
+					return nil
+				}
+				say(c, "Client %s requires: %s", required.Name, strings.Join(required.Changed, ", "))
+				return nil
+			})
+		},
+	}
+}
+
+func permissionsDropCommand(db *database) *cli.Command {
+	var dryRun bool
+	return &cli.Command{
+		Name:        "drop",
+		Usage:       "let an OAuth 2.0 client require permissions no more; one that is not there is passed over",
+		Description: "Does not ask.\n" + clientSelectors + "\n" + permissionSelectors,
+		ArgsUsage:   "CLIENT PERMISSION...",
+		Flags:       []cli.Flag{dryRunFlag(&dryRun)},
+		Action: func(c *cli.Context) error {
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				dropped, err := dropPermissions(ctx, conn, c.Args().First(), c.Args().Tail(), dryRun)
+				if err != nil {
+					return err
+				}
+				dropped.warn(c)
+				switch {
+				case dryRun:
+					return showDryRun(c, "drop these from client "+dropped.Name, transfer{Changed: dropped.Changed}.rows())
+				case len(dropped.Changed) == 0:
+					say(c, "Nothing to do: client %s requires none of this", dropped.Name)
+				default:
+					say(c, "Client %s no longer requires: %s", dropped.Name, strings.Join(dropped.Changed, ", "))
+				}
+				if len(dropped.Changed) > 0 && dropped.Remaining == 0 {
+					say(c, "warning: it requires no permission any more; oauth2 explain says who may use it")
+				}
+				return nil
+			})
+		},
+	}
+}
+
 func permissionsShowCommand(db *database) *cli.Command {
 	return &cli.Command{
 		Name:  "show",
@@ -213,6 +272,7 @@ func permissionsShowCommand(db *database) *cli.Command {
 		Subcommands: []*cli.Command{
 			permissionsShowUserCommand(db),
 			permissionsShowGroupCommand(db),
+			permissionsShowApplicationCommand(db),
 			permissionsShowMembershipCommand(db),
 		},
 	}
@@ -269,6 +329,30 @@ func permissionsShowGroupCommand(db *database) *cli.Command {
 					return err
 				}
 				permissions, err := listGroupPermissions(ctx, conn, group)
+				if err != nil {
+					return err
+				}
+				return printHeldPermissions(c, out, permissions)
+			})
+		},
+	}
+}
+
+func permissionsShowApplicationCommand(db *database) *cli.Command {
+	var out format
+	return &cli.Command{
+		Name:        "application",
+		Usage:       "print the permissions that an OAuth 2.0 client requires of its users",
+		Description: clientSelectors,
+		ArgsUsage:   "CLIENT",
+		Flags:       []cli.Flag{out.flag()},
+		Action: func(c *cli.Context) error {
+			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
+				client := c.Args().First()
+				if _, err := oneOAuth2Client(ctx, conn, client); err != nil {
+					return err
+				}
+				permissions, err := listClientPermissions(ctx, conn, client)
 				if err != nil {
 					return err
 				}
@@ -411,6 +495,10 @@ func removePermission(ctx context.Context, conn *pgx.Conn, selector string, dryR
 		return permissionLoss{}, noPermission([]string{selector})
 	case "ambiguous":
 		return permissionLoss{}, ambiguousPermission(removed.Detail)
+	case "required":
+		return permissionLoss{}, fmt.Errorf("the clients %s require the permission of their users: permissions drop takes it from them", strings.Join(removed.Detail, ", "))
+	case "global":
+		return permissionLoss{}, errors.New("every client requires the permission of its users: oauth2 policy edit lets them require another, or none")
 	}
 	return permissionLoss{}, fmt.Errorf("remove permission: unknown outcome %q", removed.Outcome)
 }
@@ -567,4 +655,60 @@ func listMemberships(ctx context.Context, conn *pgx.Conn, user listedUser) ([]me
 		return nil, fmt.Errorf("list memberships: %w", err)
 	}
 	return memberships, nil
+}
+
+// requirement is what a call has changed of what a client requires of its users.
+type requirement struct {
+	Outcome   string
+	Detail    []string
+	Name      string
+	Changed   []string
+	Remaining int // what it requires after a call of dropPermissions
+}
+
+// warn says which permissions were passed over.
+func (r requirement) warn(c *cli.Context) {
+	for _, permission := range r.Detail {
+		say(c, "warning: no permission has the name %q", permission)
+	}
+}
+
+// requirePermissions calls api.require_permissions. Detail is what means no
+// permission.
+func requirePermissions(ctx context.Context, conn *pgx.Conn, client string, permissions []string) (requirement, error) {
+	return changeRequirement(ctx, conn, "require permissions", client,
+		`select outcome, detail, coalesce(name, '') as name, changed, 0 as remaining from api.require_permissions($1, $2)`, permissions)
+}
+
+// dropPermissions calls api.drop_permissions. Detail is what means no permission.
+func dropPermissions(ctx context.Context, conn *pgx.Conn, client string, permissions []string, dryRun bool) (requirement, error) {
+	return changeRequirement(ctx, conn, "drop permissions", client,
+		`select outcome, detail, coalesce(name, '') as name, changed, coalesce(remaining, 0) as remaining from api.drop_permissions($1, $2, $3)`, permissions, dryRun)
+}
+
+// changeRequirement runs a query of the functions above.
+func changeRequirement(ctx context.Context, conn *pgx.Conn, doing, client, query string, args ...any) (requirement, error) {
+	r, err := queryRow[requirement](ctx, conn, query, append([]any{client}, args...)...)
+	if err != nil {
+		return requirement{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	switch r.Outcome {
+	case "ok":
+		return r, nil
+	case "no_client":
+		return requirement{}, noOAuth2Client(client)
+	case "ambiguous":
+		return requirement{}, ambiguousPermission(r.Detail)
+	}
+	return requirement{}, fmt.Errorf("%s: unknown outcome %q", doing, r.Outcome)
+}
+
+// listClientPermissions calls api.list_client_permissions.
+func listClientPermissions(ctx context.Context, conn *pgx.Conn, client string) ([]heldPermission, error) {
+	permissions, err := queryRows[heldPermission](ctx, conn,
+		`select permission_name, name from api.list_client_permissions($1)`, client)
+	if err != nil {
+		return nil, fmt.Errorf("list permissions: %w", err)
+	}
+	return permissions, nil
 }

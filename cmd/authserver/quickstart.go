@@ -96,6 +96,11 @@ func quickstart(ctx context.Context, dir string, out, log io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, web.close()) }()
+	relyingParty, err := q.startRelyingParty(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, relyingParty.close()) }()
 	images, err := q.startRegistry(ctx)
 	if err != nil {
 		return err
@@ -169,6 +174,11 @@ type demo struct {
 	ServiceUserPwd string            `json:"service_user_password"`
 	WebPort        int               `json:"web_port"`
 	RegistryPort   int               `json:"registry_port,omitempty"` // 0: there was no registry to start yet
+
+	// The relying party of OpenID Connect, and its credentials.
+	RelyingPartyPort int    `json:"relying_party_port"`
+	ClientID         string `json:"client_id"`
+	ClientSecret     string `json:"client_secret"`
 }
 
 // Files of the state folder, besides those of pgcluster.
@@ -313,6 +323,7 @@ func (q *quick) populate(ctx context.Context) error {
 	}{
 		{args: []string{"domain", "create", demoDomain, "--create-key", "dkim", "--create-key", "jwt"}},
 		{args: []string{"domain", "create", webDomain, "--create-key", "jwt"}},
+		{args: []string{"domain", "edit", webDomain, "--create-key", "jwt", "--key-algorithm", "ecdsa-p256"}},
 		{args: []string{"permissions", "create", "imap", "--name", "Read mail"}},
 		{args: []string{"permissions", "create", "smtp", "--name", "Send mail"}},
 		{args: []string{"group", "create", "mail"}},
@@ -408,6 +419,7 @@ Logins:
 		demoUser, q.demo.UserPassword,
 		demoUser, q.demo.AppPassword,
 		q.demo.ServiceUser, q.demo.ServiceUserPwd)
+	q.printRelyingParty(&b)
 	q.printWeb(&b)
 	if registry {
 		q.printRegistry(&b)

@@ -42,7 +42,7 @@ func (q *quick) startWeb(ctx context.Context) (*web, error) {
 	cfg := newServeConfig()
 	cfg.listeners = []net.Listener{listener}
 	cfg.site.AssumeHTTPS = true
-	cfg.issuer = "http://" + net.JoinHostPort(webDomain, strconv.Itoa(q.demo.WebPort)) + "/o2"
+	cfg.issuer = q.issuer()
 	ready := make(chan struct{})
 	cfg.ready = func() { close(ready) }
 	cfg.database.ApplicationName, cfg.database.Actor = "authserver quickstart", "server"
@@ -67,6 +67,11 @@ func (q *quick) startWeb(ctx context.Context) (*web, error) {
 		stop()
 		return nil, fmt.Errorf("web server: %w", err)
 	}
+}
+
+// issuer is the OpenID Connect issuer of the web server.
+func (q *quick) issuer() string {
+	return "http://" + net.JoinHostPort(webDomain, strconv.Itoa(q.demo.WebPort)) + "/o2"
 }
 
 // close ends the web server, and returns when it has ended.

@@ -37,6 +37,7 @@ func serveCommand(db *database, profile *account.Profile) *cli.Command {
 	proxies := list[netip.Prefix]{parse: parseNetwork, variable: "TRUSTED_PROXIES"}
 	exempt := list[netip.Prefix]{parse: parseNetwork, variable: "RATE_LIMIT_EXEMPT"}
 	hosts := list[authserver.HostPattern]{parse: authserver.ParseHostPattern, variable: "ALLOWED_HOSTS"}
+	mounts := list[authserver.Mount]{parse: authserver.ParseMount, variable: "OAUTH_MOUNTS"}
 
 	return &cli.Command{
 		Name:  "serve",
@@ -96,7 +97,23 @@ func serveCommand(db *database, profile *account.Profile) *cli.Command {
 			},
 			&cli.GenericFlag{
 				Name: "issuer", EnvVars: []string{"ISSUER"}, Value: (*issuer)(&cfg.issuer),
-				Usage: "the OpenID Connect issuer is `URL`",
+				Usage: "the OpenID Connect issuer is `URL`, which clients compare byte by byte",
+			},
+			&cli.GenericFlag{
+				Name: "oauth-mount", EnvVars: []string{mounts.variable}, Value: &mounts,
+				Usage: "serve OAuth 2.0 and OpenID Connect below `PATH`, too, such as /oauth2; may be given several times",
+			},
+			&cli.GenericFlag{
+				Name: "session-idle-timeout", EnvVars: []string{"SESSION_IDLE_TIMEOUT"}, Value: (*positiveDuration)(&cfg.sessionIdle),
+				Usage: "sign a browser out that has not been seen for this `DURATION`",
+			},
+			&cli.GenericFlag{
+				Name: "session-lifetime", EnvVars: []string{"SESSION_LIFETIME"}, Value: (*positiveDuration)(&cfg.sessionLifetime),
+				Usage: "sign a browser out after this `DURATION`, however busy it is",
+			},
+			&cli.BoolFlag{
+				Name: "allow-password-grant", EnvVars: []string{"ALLOW_PASSWORD_GRANT"}, Destination: &cfg.passwordGrant,
+				Usage: "let clients that have the grant type password send the passwords of users",
 			},
 			&cli.BoolFlag{
 				Name: "legacy-anonymous-lookup", EnvVars: []string{"LEGACY_ANONYMOUS_LOOKUP"}, Destination: &cfg.anonymousLookup,
@@ -114,6 +131,7 @@ func serveCommand(db *database, profile *account.Profile) *cli.Command {
 			cfg.profile = *profile
 			cfg.listen, cfg.site.TrustedProxies, cfg.site.AllowedHosts = listen.values, proxies.values, hosts.values
 			cfg.site.RateExempt = exempt.values
+			cfg.mounts = mounts.values
 			if err := cfg.check(); err != nil {
 				return err
 			}
@@ -144,6 +162,9 @@ type serveConfig struct {
 	metricsListen                   daemon.Address // empty: none
 	site                            authserver.Config
 	issuer                          string
+	mounts                          []authserver.Mount // besides those that are always there
+	sessionIdle, sessionLifetime    time.Duration
+	passwordGrant                   bool
 	anonymousLookup                 bool
 	shutdownTimeout                 time.Duration
 
@@ -156,6 +177,8 @@ type serveConfig struct {
 func newServeConfig() serveConfig {
 	return serveConfig{
 		site:            authserver.Config{RateLimit: 100, RateBurst: 500, Version: version()},
+		sessionIdle:     12 * time.Hour,
+		sessionLifetime: 14 * 24 * time.Hour,
 		shutdownTimeout: 20 * time.Second,
 	}
 }
@@ -195,6 +218,11 @@ func (cfg *serveConfig) check() error {
 	case cfg.site.ForwardedHost && len(cfg.site.TrustedProxies) == 0:
 		return command.Usagef("--use-x-forwarded-host ($USE_X_FORWARDED_HOST) needs --trusted-proxy ($TRUSTED_PROXIES): from whom?")
 	}
+	if path := issuerPath(cfg.issuer); path != "" {
+		if _, err := authserver.ParseMount(path); err != nil {
+			return command.Usagef("bad value for --issuer ($ISSUER): %v", err)
+		}
+	}
 	// A context that has ended lets Connect get no further than to read its
 	// configuration. Bad configuration is for now, a database that is away for
 	// later.
@@ -232,6 +260,8 @@ func serve(ctx context.Context, cfg serveConfig) error {
 	back := &backEnd{}
 	cfg.site.Rooms = back.rooms.Load
 	cfg.site.Metrics = authserver.NewMetrics(back.poolStat)
+	cfg.site.IssuerPath = issuerPath(cfg.issuer)
+	cfg.site.Mounts = authserver.Mounts(endpointPath(cfg.issuer), cfg.mounts)
 	back.cfg = cfg
 	handler := authserver.New(cfg.site)
 	var servers []daemon.Server
@@ -411,6 +441,35 @@ func (i *issuer) Set(s string) error {
 }
 
 func (i *issuer) String() string { return string(*i) }
+
+// issuerPath returns the path of the issuer, without a slash at its end; empty:
+// it has none.
+func issuerPath(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "" // the flag has refused such a text
+	}
+	return strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// endpointPath returns the path below which discovery says that the endpoints of
+// OAuth 2.0 and OpenID Connect are: that of the issuer, or the usual one.
+func endpointPath(issuer string) string {
+	if path := issuerPath(issuer); path != "" {
+		return path
+	}
+	return string(authserver.DefaultMount)
+}
+
+// endpointBase returns their URL without the slash at its end; empty: there is
+// no issuer.
+func endpointBase(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || issuer == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host + endpointPath(issuer)
+}
 
 // positiveDuration is how long something may take.
 type positiveDuration time.Duration

@@ -12,8 +12,13 @@ import (
 
 	"authbridge/authserver"
 	"authbridge/authserver/account"
+	"authbridge/authserver/claims"
+	"authbridge/authserver/client"
 	"authbridge/authserver/clientapi"
 	"authbridge/authserver/docker"
+	"authbridge/authserver/oauth2"
+	"authbridge/authserver/oidc"
+	"authbridge/authserver/session"
 	"authbridge/authserver/token"
 	"authbridge/internal/daemon"
 	"authbridge/internal/pg"
@@ -26,10 +31,11 @@ import (
 // backEnd is what the web server asks: the database, and the keys in it. It
 // comes when the database does.
 type backEnd struct {
-	cfg   serveConfig
-	rooms atomic.Pointer[authserver.Rooms]
-	pool  atomic.Pointer[pgxpool.Pool]
-	work  sync.WaitGroup
+	cfg     serveConfig
+	rooms   atomic.Pointer[authserver.Rooms]
+	pool    atomic.Pointer[pgxpool.Pool]
+	clients *client.Clients // set before rooms
+	work    sync.WaitGroup
 }
 
 // Between attempts to reach the database.
@@ -74,6 +80,7 @@ func (b *backEnd) run(ctx context.Context) error {
 	b.work.Go(func() { b.purge(ctx) })
 	rooms := b.rooms.Load()
 	b.work.Go(func() { rooms.Docker.Registries.Run(ctx) }) // until ctx ends
+	b.work.Go(func() { b.clients.Run(ctx) })
 	return rooms.ClientAPI.Keys.Run(ctx)
 }
 
@@ -115,11 +122,21 @@ func (b *backEnd) open(ctx context.Context) (rooms *authserver.Rooms, err error)
 	if err != nil {
 		return nil, err
 	}
+	clients, err := client.Open(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
 	verifier := &account.Verifier{
 		DB: pool, Profile: b.cfg.profile, MACKey: b.cfg.master.DeriveMAC("login"), Observe: b.cfg.site.Metrics.Login,
 	}
+	sessions := &session.Sessions{
+		DB: pool, Verifier: verifier, Idle: b.cfg.sessionIdle, Lifetime: b.cfg.sessionLifetime,
+		ContinueURL: endpointPath(b.cfg.issuer) + "/continue",
+	}
 	b.pool.Store(pool)
-	return &authserver.Rooms{
+	b.clients = clients
+	rooms = &authserver.Rooms{
+		Sessions: sessions,
 		ClientAPI: &clientapi.API{
 			DB: pool, Keys: keys, Verifier: verifier, Issuer: b.cfg.issuer, AnonymousLookup: b.cfg.anonymousLookup,
 		},
@@ -127,7 +144,20 @@ func (b *backEnd) open(ctx context.Context) (rooms *authserver.Rooms, err error)
 			DB: pool, Keys: keys, Verifier: verifier, Registries: registries,
 			Issuer: issuerHost(b.cfg.issuer), Observe: b.cfg.site.Metrics.DockerToken,
 		},
-	}, nil
+	}
+	if b.cfg.issuer == "" {
+		return rooms, nil
+	}
+	issuer := &claims.Issuer{URL: b.cfg.issuer, Keys: keys, Clients: clients}
+	base := endpointBase(b.cfg.issuer)
+	rooms.OAuth2 = &oauth2.Server{
+		DB: pool, Clients: clients, Issuer: issuer, Sessions: sessions, Verifier: verifier, Base: base,
+		RefreshKey: b.cfg.master.DeriveMAC("refresh"), PasswordGrant: b.cfg.passwordGrant, Observe: b.cfg.site.Metrics.OAuth2,
+	}
+	rooms.OIDC = &oidc.Server{
+		DB: pool, Clients: clients, Issuer: issuer, Sessions: sessions, Base: base, PasswordGrant: b.cfg.passwordGrant,
+	}
+	return rooms, nil
 }
 
 // issuerHost returns host[:port] of the OpenID Connect issuer, by which tokens
@@ -140,18 +170,19 @@ func issuerHost(issuer string) string {
 	return u.Host
 }
 
-// purgeInterval is how often what is of no more use is removed.
-const purgeInterval = time.Hour
+// purgeInterval is how often what is of no more use is removed. Nothing depends
+// on it: whether something has expired is looked at when it is used.
+const purgeInterval = 10 * time.Minute
 
-// purge removes throttles that hold nobody back any more, and refresh tokens
-// that nobody has used for long or can use again, until ctx ends.
+// purge removes what nobody can use again, until ctx ends. Any number of servers
+// may do it at once.
 func (b *backEnd) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeInterval)
 	defer tick.Stop()
 	for {
-		for _, call := range []string{`select api.purge_login_throttles()`, `select api.purge_docker_refresh_tokens()`} {
-			if _, err := b.pool.Load().Exec(ctx, call); err != nil && ctx.Err() == nil {
-				slog.ErrorContext(ctx, "what is of no more use stays", "err", b.cfg.database.Explain(err))
+		for _, p := range purges {
+			if _, err := p.run(ctx, b.pool.Load()); err != nil && ctx.Err() == nil {
+				slog.ErrorContext(ctx, "what is of no more use stays", "what", p.what, "err", b.cfg.database.Explain(err))
 			}
 		}
 		select {
@@ -167,6 +198,7 @@ func (b *backEnd) close() {
 	b.work.Wait()
 	if rooms := b.rooms.Load(); rooms != nil {
 		rooms.ClientAPI.Verifier.Wait()
+		b.clients.Wait()
 	}
 	if pool := b.pool.Load(); pool != nil {
 		pool.Close()

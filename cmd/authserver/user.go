@@ -30,6 +30,7 @@ func userCommand(db *database, profile *account.Profile) *cli.Command {
 			userActivateCommand(db, "deactivate", "keep users from logging in and receiving mail; nothing of theirs is removed", false),
 			userSetDeliveryMailboxCommand(db),
 			userRemoveCommand(db),
+			userAttributeCommand(db),
 		},
 	}
 }

@@ -52,6 +52,22 @@ func ClientRefused(ctx context.Context, from netip.Addr) {
 	slog.LogAttrs(ctx, slog.LevelWarn, "client.refused", slog.String("from", client(from)))
 }
 
+// SessionStarted is written for a browser that has signed in. id is that of the
+// session; serviceUser is the service user that the login named, or empty.
+func SessionStarted(ctx context.Context, id, identifier, serviceUser string, from netip.Addr) {
+	attrs := []slog.Attr{slog.String("from", client(from)), slog.String("session", id), slog.String("user", typed(identifier))}
+	if serviceUser != "" {
+		attrs = append(attrs, slog.String("service_user", typed(serviceUser)))
+	}
+	slog.LogAttrs(ctx, slog.LevelInfo, "session.started", attrs...)
+}
+
+// SessionEnded is written for a browser that has signed out. Sessions that end
+// by themselves, or with the password of their user, have no line.
+func SessionEnded(ctx context.Context, id string, from netip.Addr) {
+	slog.LogAttrs(ctx, slog.LevelInfo, "session.ended", slog.String("from", client(from)), slog.String("session", id))
+}
+
 func client(from netip.Addr) string {
 	if !from.IsValid() {
 		return "unknown"

@@ -81,6 +81,23 @@ func ExampleClientRefused() {
 	// Output: level=WARN msg=client.refused from=192.0.2.25
 }
 
+func ExampleSessionStarted() {
+	defer logTo(os.Stdout, false)()
+	ctx := context.Background()
+	const id = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+	audit.SessionStarted(ctx, id, "alice", "", netip.MustParseAddr("192.0.2.7"))
+	audit.SessionStarted(ctx, id, "alice", "printer", netip.MustParseAddr("2001:db8::7"))
+	// Output:
+	// level=INFO msg=session.started from=192.0.2.7 session=3f2504e0-4f89-41d3-9a0c-0305e82c3301 user=alice
+	// level=INFO msg=session.started from=2001:db8::7 session=3f2504e0-4f89-41d3-9a0c-0305e82c3301 user=alice service_user=printer
+}
+
+func ExampleSessionEnded() {
+	defer logTo(os.Stdout, false)()
+	audit.SessionEnded(context.Background(), "3f2504e0-4f89-41d3-9a0c-0305e82c3301", netip.MustParseAddr("192.0.2.7"))
+	// Output: level=INFO msg=session.ended from=192.0.2.7 session=3f2504e0-4f89-41d3-9a0c-0305e82c3301
+}
+
 // The filter of docs/operations.md finds who has failed, with and without what
 // the journal puts before a line, and nobody whom a login name makes up.
 func TestFail2banFilter(t *testing.T) {

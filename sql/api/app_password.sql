@@ -1,7 +1,8 @@
 -- App passwords: generated, one for each device or program of a user.
 --
 -- A revoked one stays as a row, so that its use can be recognised; only
--- removing makes it unknown.
+-- removing makes it unknown. Either ends the sessions of browsers that have
+-- signed in with it.
 
 -- auth.add_app_password makes an app password, unless another has its id.
 create or replace function auth.add_app_password(
@@ -37,9 +38,11 @@ $$;
 -- auth.app_password_reason returns why an app password whose secret was right is
 -- not good for a login: of a user, or of the service user p_service_user, whose
 -- only app password is p_service_app. One that is limited at Docker registries is
--- good for nothing else, and p_registry says where it is used. Null: it is good,
--- if it is used from one of its networks. It is SQL, so that it becomes part of
--- the query that asks.
+-- good for nothing else, and p_registry says where it is used. One of a device
+-- does not open a browser (service web), where it would become whatever its user
+-- may do; that of a service user does, and one that says so. Null: it is good, if
+-- it is used from one of its networks. It is SQL, so that it becomes part of the
+-- query that asks.
 create or replace function auth.app_password_reason(
   p_app          auth.app_passwords,
   p_user_id      uuid,
@@ -59,6 +62,8 @@ return case
        and p_service_app is distinct from p_app.id     then 'another login''s app password ' || p_app.id
   when p_app.services is not null
        and (p_service = any (p_app.services)) is not true then 'app password ' || p_app.id || ' is not for this service'
+  when p_service = 'web' and p_service_user is null
+       and p_app.services is null                      then 'app password ' || p_app.id || ' is not for browsers'
   when num_nonnulls(p_app.registries, p_app.registry_actions) > 0
        and p_registry is null                          then 'app password ' || p_app.id || ' is for Docker registries only'
   when p_app.registries is not null
@@ -80,6 +85,7 @@ begin
     return;
   end if;
   update auth.app_passwords ap set revoked_at = now() where ap.id = was.id returning * into made;
+  perform auth.end_sessions(array(select s.id from auth.sessions s where s.app_password_id = was.id), 'app password revoked');
   perform auth.record('app_password.revoke', was.id, to_jsonb(was), to_jsonb(made));
 end
 $$;
@@ -246,6 +252,7 @@ begin
   end if;
   perform auth.remove_docker_refresh_tokens(array(
     select t.id from auth.docker_refresh_tokens t where t.app_password_id = any (p_ids)));
+  perform auth.end_sessions(array(select s.id from auth.sessions s where s.app_password_id = any (p_ids)), 'app password removed');
   for was in delete from auth.app_passwords ap where ap.id = any (p_ids) returning ap.* loop
     perform auth.record('app_password.remove', was.id, to_jsonb(was), null);
   end loop;

@@ -17,7 +17,9 @@ returns void
 language plpgsql set search_path = auth, pg_temp
 as $$
 declare
-  secrets constant text[] := array['password_hash', 'crypt_hash', 'secret_hash', 'token_hash', 'password_sha256', 'sealed_key'];
+  secrets constant text[] := array[
+    'password_hash', 'crypt_hash', 'secret_hash', 'previous_hash', 'code_hash', 'handle_hash', 'token_hash', 'jti_hash',
+    'password_sha256', 'secret_sha256', 'sealed_key'];
   changed text[];
 begin
   changed := array(

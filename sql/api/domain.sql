@@ -235,16 +235,17 @@ $$;
 --
 -- outcome: ok; gone; has_aliases; has_mailboxes: aliases of it are the delivery
 -- mailboxes of the users named, who would receive no mail any more;
--- has_registries: the Docker registries named, by client_id, belong to it.
+-- has_registries: the Docker registries named, by client_id, belong to it;
+-- has_clients: so do the OAuth 2.0 clients named, by client_id.
 create or replace function api.remove_domains(p_domain_ids bigint[], p_with_aliases boolean, p_dry_run boolean)
-returns table (domain_id bigint, name text, outcome text, aliases bigint, keys bigint, mailboxes text[], registries text[])
+returns table (domain_id bigint, name text, outcome text, aliases bigint, keys bigint, mailboxes text[], registries text[], clients text[])
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
   was auth.domains;
   refused boolean := false;
 begin
-  -- A new alias or registry waits for the domain's lock, a new mailbox for the
+  -- A new alias, registry or client waits for the domain's lock, a new mailbox for the
   -- alias's.
   perform from auth.domains d where d.id = any (p_domain_ids) order by d.id for update;
   perform from auth.aliases a where a.domain_id = any (p_domain_ids) order by a.id for update;
@@ -261,10 +262,12 @@ begin
        where a.domain_id = was.id
        order by u.identifier collate "C");
     registries := array(select r.client_id from auth.docker_registries r where r.domain_id = was.id order by r.client_id);
+    clients := array(select c.client_id from auth.oauth2_clients c where c.domain_id = was.id order by c.client_id);
     outcome := case
       when was.id is null                     then 'gone'
       when cardinality(mailboxes) > 0         then 'has_mailboxes'
       when cardinality(registries) > 0        then 'has_registries'
+      when cardinality(clients) > 0           then 'has_clients'
       when aliases > 0 and not p_with_aliases then 'has_aliases'
       else 'ok'
     end;

@@ -59,8 +59,14 @@ $$;
 -- through it only. The audit row keeps who and what that was; rules of Docker
 -- registries have audit rows of their own.
 --
--- outcome: ok, unknown.
-create or replace function api.remove_group(p_selector text, out outcome text, out name text)
+-- outcome: ok; unknown; required (detail: the names of the OAuth 2.0 clients that
+-- only this and other groups may use: without it they could be open to all).
+create or replace function api.remove_group(
+  p_selector  text,
+  out outcome text,
+  out detail  text[],
+  out name    text
+)
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
@@ -71,6 +77,15 @@ begin
   select g.* into was from auth.groups g where g.id = auth.find_group(p_selector) for update;
   if was.id is null then
     outcome := 'unknown';
+    return;
+  end if;
+  detail := array(
+    select c.name
+      from auth.oauth2_client_groups l join auth.oauth2_clients c on c.id = l.client_id
+     where l.group_id = was.id
+     order by c.name);
+  if cardinality(detail) > 0 then
+    outcome := 'required';
     return;
   end if;
   members := array(

@@ -1,8 +1,9 @@
 -- Permissions: what users may use, given to them directly or through groups;
--- and who is in which group.
+-- who is in which group; and what applications require.
 --
 -- Functions here lock in one order: users or groups whose permissions or
--- memberships change, then what they are given.
+-- memberships change, then what they are given. Clients of OAuth 2.0 come after
+-- permissions.
 
 -- auth.match_permissions returns the permissions that an operator may mean: the
 -- one with this permission_name, or else those with this name, which several
@@ -69,7 +70,33 @@ begin
 end
 $$;
 
--- auth.hold_groups is the same for groups, which are never ambiguous.
+-- auth.hold_known_permissions is the same, but passes over what means none.
+--
+-- outcome: ok (detail: the selectors that mean none); ambiguous (detail as above).
+create or replace function auth.hold_known_permissions(
+  p_selectors text[],
+  out outcome text,
+  out detail  text[],
+  out ids     bigint[]
+)
+language plpgsql
+as $$
+declare
+  strangers text[] := '{}';
+begin
+  loop
+    select h.outcome, h.detail, h.ids into outcome, detail, ids
+      from auth.hold_permissions(array(select s from unnest(p_selectors) s where s <> all (strangers))) h;
+    exit when outcome <> 'unknown';
+    strangers := strangers || detail;
+  end loop;
+  if outcome = 'ok' then
+    detail := strangers;
+  end if;
+end
+$$;
+
+-- auth.hold_groups is auth.hold_permissions for groups, which are never ambiguous.
 create or replace function auth.hold_groups(
   p_selectors text[],
   out unknown text[],
@@ -151,7 +178,8 @@ $$;
 -- p_dry_run it only says from how many.
 --
 -- outcome: ok; unknown; ambiguous (detail: the permission_names that may be
--- meant).
+-- meant); required (detail: the names of the OAuth 2.0 clients that require it);
+-- global: it is what every one of them requires.
 create or replace function api.remove_permission(
   p_selector          text,
   p_dry_run           boolean,
@@ -169,6 +197,7 @@ declare
   was auth.permissions;
   holders text[];
   holding_groups text[];
+  clients text[];
 begin
   ids := array(select m from auth.match_permissions(p_selector) m);
   if cardinality(ids) > 1 then
@@ -192,6 +221,20 @@ begin
      where gp.permission_id = was.id
      order by g.name collate "C");
 
+  clients := array(
+    select c.name
+      from auth.oauth2_client_permissions r join auth.oauth2_clients c on c.id = r.client_id
+     where r.permission_id = was.id
+     order by c.name);
+  if cardinality(clients) > 0 then
+    outcome := 'required';
+    detail := clients;
+    return;
+  end if;
+  if exists (select from auth.oauth2_policy y where y.permission_id = was.id) then
+    outcome := 'global';
+    return;
+  end if;
   if not p_dry_run then
     delete from auth.permissions p where p.id = was.id;
     perform auth.record('permission.remove', was.permission_name,
@@ -501,5 +544,149 @@ begin
       join auth.groups g on g.id = gm.group_id
      where gm.user_id = p_user_id
      order by g.name collate "C";
+end
+$$;
+
+-- api.require_permissions lets an OAuth 2.0 client require permissions of its
+-- users, besides those that it requires already. What means no permission is
+-- passed over (detail).
+--
+-- outcome: ok (changed: the permission_names that it did not require); no_client;
+-- ambiguous (detail as auth.hold_permissions has it).
+create or replace function api.require_permissions(
+  p_client      text,
+  p_permissions text[],
+  out outcome   text,
+  out detail    text[],
+  out name      text,
+  out changed   text[]
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  client auth.oauth2_clients;
+  ids bigint[];
+begin
+  select h.outcome, h.detail, h.ids into outcome, detail, ids from auth.hold_known_permissions(p_permissions) h;
+  select c.* into client from auth.oauth2_clients c where c.id = auth.find_oauth2_client(p_client) for no key update;
+  name := client.name;
+  if client.id is null then
+    outcome := 'no_client';
+  end if;
+  if outcome <> 'ok' then
+    return;
+  end if;
+  with made as (
+    insert into auth.oauth2_client_permissions (client_id, permission_id) select client.id, i from unnest(ids) i
+    on conflict do nothing returning permission_id)
+  select auth.permission_names(array_agg(made.permission_id)) into changed from made;
+  if cardinality(changed) > 0 then
+    perform auth.record('oauth2_client.require', client.client_id, null, jsonb_build_object('permissions', changed));
+  end if;
+end
+$$;
+
+-- api.drop_permissions lets an OAuth 2.0 client require permissions no more. What
+-- means no permission is passed over (detail). With p_dry_run it only says.
+--
+-- outcome: ok (changed: the permission_names that it required; remaining: how
+-- many it requires then); no_client; ambiguous (detail as auth.hold_permissions
+-- has it).
+create or replace function api.drop_permissions(
+  p_client      text,
+  p_permissions text[],
+  p_dry_run     boolean,
+  out outcome   text,
+  out detail    text[],
+  out name      text,
+  out changed   text[],
+  out remaining bigint
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  client auth.oauth2_clients;
+  ids bigint[];
+begin
+  select h.outcome, h.detail, h.ids into outcome, detail, ids from auth.hold_known_permissions(p_permissions) h;
+  select c.* into client from auth.oauth2_clients c where c.id = auth.find_oauth2_client(p_client) for no key update;
+  name := client.name;
+  if client.id is null then
+    outcome := 'no_client';
+  end if;
+  if outcome <> 'ok' then
+    return;
+  end if;
+  changed := auth.permission_names(array(
+    select r.permission_id from auth.oauth2_client_permissions r where r.client_id = client.id and r.permission_id = any (ids)));
+  remaining := (
+    select count(*) from auth.oauth2_client_permissions r where r.client_id = client.id and r.permission_id <> all (ids));
+  if cardinality(changed) = 0 or p_dry_run is not false then
+    return;
+  end if;
+  delete from auth.oauth2_client_permissions r where r.client_id = client.id and r.permission_id = any (ids);
+  perform auth.record('oauth2_client.drop', client.client_id, jsonb_build_object('permissions', changed), null);
+end
+$$;
+
+-- api.list_client_permissions returns what an OAuth 2.0 client requires of its
+-- users. It has no row for an unknown client.
+create or replace function api.list_client_permissions(p_client text)
+returns table (permission_name text, name text)
+language plpgsql stable security definer set search_path = auth, pg_temp
+as $$
+begin
+  return query
+    select p.permission_name, p.name
+      from auth.oauth2_client_permissions r
+      join auth.permissions p on p.id = r.permission_id
+     where r.client_id = auth.find_oauth2_client(p_client)
+     order by p.permission_name collate "C";
+end
+$$;
+
+-- api.oauth2_policy returns what every OAuth 2.0 client requires of its users:
+-- no row for nothing.
+create or replace function api.oauth2_policy()
+returns table (permission_name text, name text)
+language plpgsql stable security definer set search_path = auth, pg_temp
+as $$
+begin
+  return query
+    select p.permission_name, p.name
+      from auth.oauth2_policy y
+      join auth.permissions p on p.id = y.permission_id;
+end
+$$;
+
+-- api.edit_oauth2_policy lets every OAuth 2.0 client require a permission of its
+-- users.
+--
+-- outcome: ok (permission_name: what is required then); unknown; ambiguous
+-- (detail: the permission_names that may be meant).
+create or replace function api.edit_oauth2_policy(
+  p_permission        text,  -- null: nothing
+  out outcome         text,
+  out detail          text[],
+  out permission_name text
+)
+language plpgsql security definer set search_path = auth, pg_temp
+as $$
+declare
+  ids bigint[];
+  was bigint;
+begin
+  select h.outcome, h.detail, h.ids into outcome, detail, ids from auth.hold_permissions(array_remove(array[p_permission], null)) h;
+  if outcome <> 'ok' then
+    return;
+  end if;
+  select y.permission_id into was from auth.oauth2_policy y for update;
+  permission_name := (auth.permission_names(ids))[1];
+  if was is distinct from ids[1] then
+    update auth.oauth2_policy y set permission_id = ids[1];
+    perform auth.record('oauth2_policy.edit', 'global',
+      jsonb_build_object('permission', (auth.permission_names(array[was]))[1]),
+      jsonb_build_object('permission', permission_name));
+  end if;
 end
 $$;

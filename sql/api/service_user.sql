@@ -122,7 +122,7 @@ $$;
 -- api.edit_service_users changes what is not null, for all of these service
 -- users or for none. A new password replaces the old one, be they hash or app
 -- password; an app password that is replaced is revoked. One that moves to
--- another user goes along.
+-- another user goes along. Either ends the sessions of the service user.
 --
 -- outcome: ok; gone (service_user_id is); several (a name and a password are
 -- for one); no_user or no_mailbox (the new user is gone, has none); exists,
@@ -218,6 +218,10 @@ begin
     if made is distinct from was then
       perform auth.record('service_user.edit', was.username, to_jsonb(was), to_jsonb(made));
     end if;
+    if new_password or made.user_id <> was.user_id then
+      perform auth.end_sessions(array(select s.id from auth.sessions s where s.service_user_id = was.id),
+        case when new_password then 'password changed' else 'service user moved' end);
+    end if;
   end loop;
   outcome := 'ok';
 end
@@ -248,6 +252,8 @@ begin
     if not p_dry_run then
       perform auth.remove_docker_refresh_tokens(array(
         select t.id from auth.docker_refresh_tokens t where t.service_user_id = was.id or t.app_password_id = was.app_password_id));
+      perform auth.end_sessions(array(
+        select s.id from auth.sessions s where s.service_user_id = was.id or s.app_password_id = was.app_password_id), 'service user removed');
       perform auth.record('service_user.remove', was.username, to_jsonb(was), null);
       -- The name takes the service user along (on delete cascade).
       delete from auth.login_names n where n.name = was.username;

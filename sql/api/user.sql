@@ -147,6 +147,8 @@ end
 $$;
 
 -- api.edit_users changes what is not null, for all of these users or for none.
+-- A new password, or none, ends the sessions of its user, and so does
+-- deactivating.
 --
 -- outcome: ok; gone (one of the users, user_id, is no longer there); several (a
 -- new identifier is for one user); exists or taken, as api.create_user has
@@ -204,6 +206,10 @@ begin
     end if;
     if made is distinct from was then
       perform auth.record('user.edit', was.identifier, to_jsonb(was), to_jsonb(made));
+    end if;
+    if made.password_hash is distinct from was.password_hash or (was.active and not made.active) then
+      perform auth.end_sessions(array(select s.id from auth.sessions s where s.user_id = was.id),
+        case when made.active then 'password changed' else 'user deactivated' end);
     end if;
   end loop;
   outcome := 'ok';
@@ -265,6 +271,10 @@ begin
      from auth.app_passwords ap where ap.user_id = p_user_id;
   perform auth.record('email_agent_token.remove', t.token_hint, to_jsonb(t), null)
      from auth.email_agent_tokens t where t.creator_id = p_user_id;
+  perform auth.end_sessions(array(select s.id from auth.sessions s where s.user_id = p_user_id), 'user removed');
+  perform auth.remove_oauth2_consents(p_user_id, null);
+  perform auth.revoke_oauth2_grants(array(
+    select g.id from auth.oauth2_grants g where g.user_id = p_user_id and g.expires_at > now()), 'user removed');
   perform auth.remove_docker_rules(array(select n.id from auth.docker_rules n where n.user_id = p_user_id));
   perform auth.remove_docker_refresh_tokens(array(select t.id from auth.docker_refresh_tokens t where t.user_id = p_user_id));
   perform auth.record('mailing_list.edit', m.name, to_jsonb(m), to_jsonb(m) || '{"owner_id": null}')
@@ -273,10 +283,11 @@ end
 $$;
 
 -- api.remove_users removes users with everything that is theirs: aliases,
--- service users, app passwords, agent tokens, memberships, permissions, and what
--- Docker registries know of them. Their mailing lists stay, without an owner. All of that has audit rows of its
--- own. It returns what each had; a user that was gone already has no row. With
--- p_dry_run it only says.
+-- service users, app passwords, agent tokens, memberships, permissions, sessions
+-- with what they let clients do, and what Docker registries know of them. Their
+-- mailing lists stay, without an owner. All of that has audit rows of its own. It
+-- returns what each had; a user that was gone already has no row. With p_dry_run
+-- it only says.
 create or replace function api.remove_users(p_user_ids uuid[], p_dry_run boolean)
 returns table (
   user_id       uuid,
