@@ -42,7 +42,8 @@ type Authserver struct {
 }
 
 // StartAuthserver starts authserver serve over TLS, with these flags besides,
-// as an account without rights, and waits until it is ready.
+// as an account without rights, and waits until it is ready. PORT in a flag is
+// the port that it will listen on.
 func StartAuthserver(t *testing.T, db *Database, flags ...string) *Authserver {
 	t.Helper()
 	// Not t.TempDir: the folder around that is root's alone.
@@ -65,6 +66,9 @@ func StartAuthserver(t *testing.T, db *Database, flags ...string) *Authserver {
 	port := FreePort()
 	args := append([]string{"serve", "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		"--tls-cert", certFile, "--tls-key", keyFile}, flags...)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "PORT", strconv.Itoa(port))
+	}
 	s := &Server{Port: port, name: "authserver", done: make(chan struct{})}
 	s.cmd = exec.Command(Binary(t, "authserver"), args...)
 	s.cmd.Env = []string{"DATABASE_URL=" + db.cluster.URL("authserver_web", "authserver"), "SECRET_KEY=" + secretKey}

@@ -537,6 +537,25 @@ func TestVerifyAccessTokenRefuses(t *testing.T) {
 		}
 	}
 
+	// A token without a grant is the client's own.
+	own := func() map[string]any {
+		claims := good()
+		claims["sub"] = "wiki"
+		delete(claims, "grant_id")
+		delete(claims, "auth_time")
+		return claims
+	}
+	if _, err := h.VerifyAccessToken(sign(own())); err != nil {
+		t.Fatalf("what is refused begins with what is not: %v", err)
+	}
+	for _, c := range []change{{"sub", aliceID}, {"sub", "Wiki"}, {"grant_id", ""}, {"auth_time", 1800000000}} {
+		claims := own()
+		claims[c.name] = c.value
+		if got, err := h.VerifyAccessToken(sign(claims)); !errors.Is(err, ErrToken) {
+			t.Errorf("without a grant, with %s %v: %+v, %v", c.name, c.value, got, err)
+		}
+	}
+
 	// Other values of typ cannot be signed here, so this is signed elsewhere.
 	private := mustKey(t, token.P256).(*ecdsa.PrivateKey)
 	for _, typ := range []string{"", "logout+jwt", "dpop+jwt", "AT+JWT", "application/at+jwt", "jwt"} {

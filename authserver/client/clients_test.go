@@ -112,7 +112,7 @@ func TestOpen(t *testing.T) {
 	}
 
 	app := cs.Client("app")
-	if app.Enabled || app.Type != Public || app.AuthMethod != None || app.Domain != "" || !app.RequirePKCE || app.Scope == nil || app.DefaultScope() == nil && false ||
+	if app.Enabled || app.Type != Public || app.AuthMethod != None || app.Domain != "" || !app.RequirePKCE || app.Scope == nil || len(app.DefaultScope()) != 0 ||
 		app.Allows([]string{"openid"}) != "openid" || app.AccessTokenAlg != "" || app.IDTokenAlg != "RS256" || app.Subject != "uuid" {
 		t.Errorf("got %+v", app)
 	}

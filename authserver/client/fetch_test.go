@@ -91,10 +91,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 func TestFetch(t *testing.T) {
 	t.Parallel()
 	exact := strings.Repeat("x", maxFetched)
-	released := make(chan struct{})
-	t.Cleanup(func() { close(released) })
-	var elsewhere *site
-	elsewhere = newSite(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "elsewhere") })
+	elsewhere := newSite(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "elsewhere") })
 	s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/keys":
@@ -118,9 +115,9 @@ func TestFetch(t *testing.T) {
 			w.Header().Set("X-Long", strings.Repeat("x", 2*maxFetched))
 		case "/silent":
 			w.(http.Flusher).Flush()
-			<-released
+			<-r.Context().Done()
 		case "/stuck":
-			<-released
+			<-r.Context().Done()
 		case "/missing":
 			http.NotFound(w, r)
 		case "/empty":

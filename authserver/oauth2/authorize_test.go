@@ -41,7 +41,7 @@ func TestAuthorize(t *testing.T) {
 		t.Errorf("with the policy %s: %s", policy, asked)
 	}
 	got := answer(t, b.post("/o2/consent", consentForm(t, asked, "allow")), wikiURI)
-	if got.Get("state") != "a state & more" || !strings.HasPrefix(got.Get("code"), "oc_") || len(got) != 3+1 { // from=here is the application's
+	if got.Get("state") != "a state & more" || !strings.HasPrefix(got.Get("code"), "oc_") || len(got) != 3 {
 		t.Errorf("answer %v", got)
 	}
 	issued := h.issued(t, exchange("wiki", got.Get("code"), wikiURI))

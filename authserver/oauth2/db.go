@@ -84,7 +84,7 @@ type grant struct {
 	claims.Identity
 }
 
-const grantColumns = `outcome, coalesce(reason, '') as reason, coalesce(grant_id::text, '') as grant_id,
+const grantColumns = `outcome, coalesce(refreshable, false) as refreshable, coalesce(reason, '') as reason, coalesce(grant_id::text, '') as grant_id,
 	coalesce(session_id::text, '') as session_id, coalesce(scope, '{}') as scope, coalesce(resources, '{}') as resources,
 	coalesce(nonce, '') as nonce, claims, coalesce(auth_time, 'epoch') as auth_time, coalesce(amr, '{}') as amr,
 	coalesce(acr, '') as acr, coalesce(expires_at, 'epoch') as expires_at,
@@ -100,7 +100,7 @@ func redeemCode(ctx context.Context, db pg.Querier, q *clientRequest, code opaqu
 	family, secret := first.row()
 	jti, jtiExpiresAt := q.jti()
 	rows, _ := db.Query(ctx,
-		`select refreshable, `+grantColumns+` from api.redeem_code($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, $7, $8)`,
+		`select `+grantColumns+` from api.redeem_code($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, $7, $8)`,
 		hash[:], q.client.ClientID, q.form.Get("redirect_uri"), challenge, family, secret, jti, jtiExpiresAt)
 	return oneGrant("redeem code", rows)
 }
@@ -112,7 +112,7 @@ func rotateRefreshToken(ctx context.Context, db pg.Querier, q *clientRequest, ol
 	defer cancel()
 	jti, jtiExpiresAt := q.jti()
 	rows, _ := db.Query(ctx,
-		`select true as refreshable, `+grantColumns+` from api.rotate_refresh_token($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		`select `+grantColumns+` from api.rotate_refresh_token($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		old.family, int32(old.generation), old.hash(), next.hash(), q.client.ClientID, scope, resources, refreshGrace, jti, jtiExpiresAt)
 	return oneGrant("rotate refresh token", rows)
 }
@@ -124,7 +124,7 @@ func createPasswordGrant(ctx context.Context, db pg.Querier, q *clientRequest, w
 	family, secret := first.row()
 	jti, jtiExpiresAt := q.jti()
 	rows, _ := db.Query(ctx,
-		`select refreshable, `+grantColumns+` from api.create_password_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		`select `+grantColumns+` from api.create_password_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		q.client.ClientID, who.UserID, scope, resources, []string{"pwd"}, "1", family, secret, jti, jtiExpiresAt)
 	return oneGrant("create password grant", rows)
 }

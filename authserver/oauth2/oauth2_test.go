@@ -104,7 +104,7 @@ const (
 var secrets = map[string]string{}
 
 func init() {
-	for _, id := range []string{"wiki", "trusted", "robot", "mail", "legacy", "other"} {
+	for _, id := range []string{"wiki", "trusted", "robot", "mail", "legacy", "other", "https://files.example.org/"} {
 		secrets[id] = client.Secret.New().Text()
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"authbridge/internal/pg"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
 )
@@ -12,16 +14,37 @@ import (
 // waits for them.
 const cleanupBatch = 1000
 
-// cleanups are what servers forget by themselves, too.
-var cleanups = []struct {
+// A cleanup forgets rows of some kind that have ended.
+type cleanup struct {
 	what    string
 	query   string
 	bounded bool // it takes at most as many as it is told
-}{
+}
+
+// cleanups are what servers forget by themselves, too.
+var cleanups = []cleanup{
 	{"sessions", `select api.purge_sessions($1)`, true},
 	{"oauth2", `select api.purge_oauth2($1)`, true},
 	{"login_throttles", `select api.purge_login_throttles()`, false},
 	{"docker_refresh_tokens", `select api.purge_docker_refresh_tokens()`, false},
+}
+
+// run forgets all that there is, batch by batch, and returns how much that was.
+func (c cleanup) run(ctx context.Context, db pg.Querier) (removed int64, err error) {
+	var args []any
+	if c.bounded {
+		args = []any{cleanupBatch}
+	}
+	for {
+		var batch int64
+		if err := db.QueryRow(ctx, c.query, args...).Scan(&batch); err != nil {
+			return removed, fmt.Errorf("clean up %s: %w", c.what, err)
+		}
+		removed += batch
+		if !c.bounded || batch < cleanupBatch {
+			return removed, nil
+		}
+	}
 }
 
 func cleanupCommand(db *database) *cli.Command {
@@ -37,22 +60,11 @@ func cleanupCommand(db *database) *cli.Command {
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
 				var rows []cleanedUp
 				for _, cleanup := range cleanups {
-					var args []any
-					if cleanup.bounded {
-						args = []any{cleanupBatch}
+					removed, err := cleanup.run(ctx, conn)
+					if err != nil {
+						return err
 					}
-					row := cleanedUp{What: cleanup.what}
-					for {
-						removed, err := queryValue[int64](ctx, conn, cleanup.query, args...)
-						if err != nil {
-							return fmt.Errorf("clean up %s: %w", cleanup.what, err)
-						}
-						row.Removed += removed
-						if !cleanup.bounded || removed < cleanupBatch {
-							break
-						}
-					}
-					rows = append(rows, row)
+					rows = append(rows, cleanedUp{cleanup.what, removed})
 				}
 				return printList(c.App.Writer, out, rows, nil)
 			})

@@ -70,9 +70,10 @@ func TestScripts(t *testing.T) {
 
 func scriptCommands(db pgtest.DB) map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
-		"exits":   exits,
-		"json":    checkJSON,
-		"setjson": setJSON,
+		"exits":     exits,
+		"json":      checkJSON,
+		"setjson":   setJSON,
+		"published": new(publishedTo).command,
 		"setlogin": func(ts *testscript.TestScript, neg bool, args []string) {
 			setLogin(ts, db, neg, args)
 		},

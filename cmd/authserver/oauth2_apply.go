@@ -240,7 +240,7 @@ func (f *fileClient) take(name string, value json.RawMessage) error {
 			return err
 		}
 		if !clientSecretForm.MatchString(s) {
-			return errors.New("want 1 to 1024 printable ASCII characters")
+			return errors.New("want 1 to 512 printable ASCII characters")
 		}
 		f.secret = (*command.Secret)(&s)
 		return nil

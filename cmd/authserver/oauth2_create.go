@@ -393,7 +393,7 @@ func (g *givenSecret) readOrMake(c *cli.Context, profile account.Profile) (comma
 }
 
 // clientSecretForm is what a secret may consist of: RFC 6749 appendix A.2.
-var clientSecretForm = regexp.MustCompile(`^[ -~]{1,1024}$`)
+var clientSecretForm = regexp.MustCompile(`^[ -~]{1,512}$`)
 
 // generatedSecret is a secret that nobody has thought of, and nobody can guess.
 var generatedSecret = regexp.MustCompile(`^[A-Za-z0-9._~-]{32,}$`)
@@ -402,7 +402,7 @@ var generatedSecret = regexp.MustCompile(`^[A-Za-z0-9._~-]{32,}$`)
 // be slow, if it cannot be guessed.
 func storeSecret(ctx context.Context, text string, profile account.Profile) (storedSecret, error) {
 	if !clientSecretForm.MatchString(text) {
-		return storedSecret{}, command.Usagef("a client secret consists of 1 to 1024 printable ASCII characters")
+		return storedSecret{}, command.Usagef("a client secret consists of 1 to 512 printable ASCII characters")
 	}
 	if generatedSecret.MatchString(text) {
 		sum := sha256.Sum256([]byte(text))

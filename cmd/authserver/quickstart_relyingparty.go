@@ -84,12 +84,9 @@ func (q *quick) startRelyingParty(ctx context.Context) (*relyingParty, error) {
 // registerRelyingParty makes the relying party a client, or moves the one that
 // there is to another port.
 func (q *quick) registerRelyingParty(ctx context.Context, base string, port int) error {
-	callback := base + "/callback"
-	switch {
-	case q.demo.ClientSecret == "":
+	if q.demo.ClientSecret == "" {
 		var stdout bytes.Buffer
-		if err := q.run(ctx, nil, &stdout, "oauth2", "create", demoClient, "--redirect-uri", callback,
-			"--post-logout-redirect-uri", base+"/", "--publish-to-stdout"); err != nil {
+		if err := q.run(ctx, nil, &stdout, "oauth2", "create", demoClient, "--redirect-uri", base+"/callback"); err != nil {
 			return err
 		}
 		var made struct {
@@ -100,14 +97,13 @@ func (q *quick) registerRelyingParty(ctx context.Context, base string, port int)
 			return fmt.Errorf("authserver oauth2 create: %w", err)
 		}
 		q.demo.ClientID, q.demo.ClientSecret = made.ClientID, made.ClientSecret
-	case port != q.demo.RelyingPartyPort:
-		if err := q.run(ctx, nil, io.Discard, "oauth2", "edit", demoClient, "--set-redirect-uri", callback,
-			"--set-post-logout-redirect-uri", base+"/"); err != nil {
-			return err
-		}
+	}
+	if port == q.demo.RelyingPartyPort {
+		return nil
 	}
 	q.demo.RelyingPartyPort = port
-	return nil
+	return q.run(ctx, nil, io.Discard, "oauth2", "edit", demoClient,
+		"--set-redirect-uri", base+"/callback", "--set-post-logout-redirect-uri", base+"/")
 }
 
 // close ends the relying party.

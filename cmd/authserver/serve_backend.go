@@ -180,9 +180,9 @@ func (b *backEnd) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeInterval)
 	defer tick.Stop()
 	for {
-		for _, p := range purges {
-			if _, err := p.run(ctx, b.pool.Load()); err != nil && ctx.Err() == nil {
-				slog.ErrorContext(ctx, "what is of no more use stays", "what", p.what, "err", b.cfg.database.Explain(err))
+		for _, cleanup := range cleanups {
+			if _, err := cleanup.run(ctx, b.pool.Load()); err != nil && ctx.Err() == nil {
+				slog.ErrorContext(ctx, "what is of no more use stays", "err", b.cfg.database.Explain(err))
 			}
 		}
 		select {

@@ -155,7 +155,10 @@ begin
   end if;
   if (made.domain_id, made.id_token_alg, made.access_token_alg) is distinct from (was.domain_id, was.id_token_alg, was.access_token_alg)
      and made.domain_id is not null then
-    detail := array(select distinct a from unnest(array[made.id_token_alg, made.access_token_alg]) a where not auth.can_sign(made.domain_id, a) order by a);
+    detail := array(
+      select distinct a from unnest(array[made.id_token_alg, made.access_token_alg]) a
+       where a is not null and not auth.can_sign(made.domain_id, a)
+       order by a);
     if cardinality(detail) > 0 then
       outcome := 'no_key';
       return;
@@ -319,6 +322,7 @@ begin
     return;
   end if;
   perform auth.record('oauth2_client.create', made.client_id, null, recorded);
+  detail := '{}';
   if num_nonnulls(p_secret_sha256, p_secret_hash) > 0 then
     perform auth.insert_oauth2_client_secret(made, p_secret_sha256, p_secret_hash);
   end if;
