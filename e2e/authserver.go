@@ -64,10 +64,9 @@ func StartAuthserver(t *testing.T, db *Database, flags ...string) *Authserver {
 	}
 
 	port := FreePort()
-	args := append([]string{"serve", "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		"--tls-cert", certFile, "--tls-key", keyFile}, flags...)
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "PORT", strconv.Itoa(port))
+	args := []string{"serve", "--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "--tls-cert", certFile, "--tls-key", keyFile}
+	for _, flag := range flags {
+		args = append(args, strings.ReplaceAll(flag, "PORT", strconv.Itoa(port)))
 	}
 	s := &Server{Port: port, name: "authserver", done: make(chan struct{})}
 	s.cmd = exec.Command(Binary(t, "authserver"), args...)

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -10,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -214,23 +215,20 @@ func TestRefusedAfterComparing(t *testing.T) {
 	}
 }
 
-// slowHash is that of a secret that a person may have chosen.
-var slowHash = sync.OnceValues(func() (string, error) {
-	return account.Hash(context.Background(), "hunter2", account.Portable)
-})
-
-func imported(t testing.TB, id, secret string) clientRow {
+// slowHash returns one that account.Verify takes a place among the cores for,
+// but is not as slow as those that people should have.
+func slowHash(t testing.TB, secret string) string {
 	t.Helper()
-	hash, err := slowHash()
+	key, err := pbkdf2.Key(sha256.New, secret, []byte("salt"), 1000, sha256.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if secret != "hunter2" {
-		if hash, err = account.Hash(t.Context(), secret, account.Portable); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return confidential(id).withSecret(1, nil, hash, nil)
+	return "pbkdf2_sha256$1000$salt$" + base64.StdEncoding.EncodeToString(key)
+}
+
+func imported(t testing.TB, id, secret string) clientRow {
+	t.Helper()
+	return confidential(id).withSecret(1, nil, slowHash(t, secret), nil)
 }
 
 func TestAuthenticateImported(t *testing.T) {

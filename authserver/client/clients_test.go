@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"authbridge/authserver/account"
 	"authbridge/internal/pgtest"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -119,7 +118,8 @@ func TestOpen(t *testing.T) {
 	if signs := cs.Client("signs"); signs.Scope != nil || signs.keys == nil || !signs.RequirePKCE || signs.Allows([]string{"openid", "org"}) != "" {
 		t.Errorf("got %+v", signs)
 	}
-	if _, _, err := cs.assert(t.Context(), sign(t, jwt.SigningMethodEdDSA, keys.ed, nil, claimsOf("signs", nil))); err != nil {
+	assertion := sign(t, jwt.SigningMethodEdDSA, keys.ed, nil, claimsOf("signs", nil))
+	if _, _, err := cs.assert(t.Context(), assertion); err != nil {
 		t.Error(err)
 	}
 	if remote, ok := cs.Client("publishes").keys.(*remoteKeys); !ok || remote.uri != "https://app.example.com/jwks" {
@@ -139,6 +139,18 @@ func TestOpen(t *testing.T) {
 		if cs.AnyOrigin(origin) != want {
 			t.Errorf("AnyOrigin(%q) = %v", origin, !want)
 		}
+	}
+
+	// Keys of no use are none.
+	arrange(t, db, `update auth.oauth2_clients c set jwks = '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}' where c.client_id = 'signs'`)
+	if cs, err = Open(ctx, db.Pool); err != nil {
+		t.Fatal(err)
+	}
+	if lines := logged.take(); !strings.Contains(lines, "client_id=signs") || strings.Contains(lines, "c2VjcmV0") {
+		t.Errorf("the log says %q", lines)
+	}
+	if _, _, err := cs.assert(t.Context(), assertion); !errors.Is(err, ErrInvalidClient) {
+		t.Error(err)
 	}
 }
 
@@ -217,14 +229,10 @@ func TestConvertSecret(t *testing.T) {
 	db := pgtest.New(t, "authserver_web")
 	const generated = "Zr4u7xLQ2mN9sWc1VdYk8PfTg3HbJe6A"
 	add := func(id, secret string) {
-		hash, err := account.Hash(t.Context(), secret, account.Portable)
-		if err != nil {
-			t.Fatal(err)
-		}
 		arrange(t, db, `with client as (
 			  insert into auth.oauth2_clients (client_id, name, type, token_endpoint_auth_method, grant_types)
 			  values ($1, $1, 'confidential', 'client_secret_basic', '{authorization_code}') returning id)
-			insert into auth.oauth2_client_secrets (client_id, secret_hash) select c.id, $2 from client c`, id, hash)
+			insert into auth.oauth2_client_secrets (client_id, secret_hash) select c.id, $2 from client c`, id, slowHash(t, secret))
 	}
 	add("generated", generated)
 	add("chosen", "hunter2")
@@ -288,10 +296,7 @@ func TestConvertSecretLater(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "authserver_web")
 	const generated = "Zr4u7xLQ2mN9sWc1VdYk8PfTg3HbJe6A"
-	hash, err := account.Hash(t.Context(), generated, account.Portable)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hash := slowHash(t, generated)
 	cs := open(t, db)
 	cs.replace(t.Context(), []clientRow{confidential("web").withSecret(1, nil, hash, nil)}, nil)
 	arrange(t, db, `revoke execute on function api.rehash_oauth2_client_secret from authserver_web`)

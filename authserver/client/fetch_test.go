@@ -327,6 +327,16 @@ func TestAuthenticateByPublishedKeys(t *testing.T) {
 		t.Errorf("visited %d times", n)
 	}
 
+	// Who hangs up meanwhile is not refused.
+	cs.replace(t.Context(), []clientRow{inside}, nil)
+	cs.Client("inside").keys.(*remoteKeys).fetching <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	text := sign(t, jwt.SigningMethodEdDSA, keys.ed, nil, claimsOf("inside", nil))
+	if _, _, err := cs.assert(ctx, text); !errors.Is(err, context.Canceled) || errors.Is(err, ErrInvalidClient) {
+		t.Error(err)
+	}
+
 	// To production, that address is private.
 	cs = with(t, row)
 	cs.Fetch.RootCAs = s.roots()

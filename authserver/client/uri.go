@@ -25,13 +25,13 @@ func ParseRedirectURI(s string) (string, error) {
 		if !u.hasAuthority {
 			return "", fmt.Errorf("%q is not followed by // and a host", u.scheme+":")
 		}
-		if err := checkAuthority(u.authority); err != nil {
-			return "", err
-		}
 	case !strings.Contains(u.scheme, "."):
 		return "", fmt.Errorf("%s is neither https nor http, nor a scheme of one's own, like com.example.app", u.scheme)
 	case !u.hasAuthority && !strings.HasPrefix(u.path, "/"):
 		return "", fmt.Errorf("%q is not followed by a slash", u.scheme+":")
+	}
+	if err := u.checkAuthority(); err != nil {
+		return "", err
 	}
 	if err := checkPath(u.path); err != nil {
 		return "", err
@@ -40,10 +40,7 @@ func ParseRedirectURI(s string) (string, error) {
 	// them, or that of somebody else.
 	for parameter := range strings.SplitSeq(u.query, "&") {
 		name, _, _ := strings.Cut(parameter, "=")
-		name, err := url.QueryUnescape(name)
-		if err != nil {
-			return "", errors.New("its query cannot be read")
-		}
+		name, _ = url.QueryUnescape(name) // parseURI has seen its escapes
 		if slices.Contains(responseParameters, name) {
 			return "", fmt.Errorf("its query has %s, which is a parameter of the answer", name)
 		}
@@ -85,7 +82,7 @@ func ParseOrigin(s string) (string, error) {
 	case u.path != "" || u.hasQuery:
 		return "", errors.New("an origin ends with its host or port, without a slash")
 	}
-	if err := checkAuthority(u.authority); err != nil {
+	if err := u.checkAuthority(); err != nil {
 		return "", err
 	}
 	host, port := cutPort(u.authority)
@@ -112,13 +109,8 @@ func ParseResource(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if u.hasAuthority && (u.scheme == "https" || u.scheme == "http") {
-		if err := checkAuthority(u.authority); err != nil {
-			return "", err
-		}
-	}
-	if strings.Contains(u.authority, "@") {
-		return "", errUserinfo
+	if err := u.checkAuthority(); err != nil {
+		return "", err
 	}
 	if u.authority == "" && u.path == "" {
 		return "", errors.New("nothing follows its scheme")
@@ -135,7 +127,7 @@ func ParseJWKSURI(s string) (string, error) {
 	if u.scheme != "https" || !u.hasAuthority {
 		return "", errors.New("keys are read by https only")
 	}
-	if err := checkAuthority(u.authority); err != nil {
+	if err := u.checkAuthority(); err != nil {
 		return "", err
 	}
 	if err := checkPath(u.path); err != nil {
@@ -150,8 +142,6 @@ type uri struct {
 	scheme, authority, path, query string
 	hasAuthority, hasQuery         bool
 }
-
-var errUserinfo = errors.New("it has userinfo, before an @")
 
 // parseURI takes an absolute URI apart that has no fragment. It does what
 // net/url does not: it refuses what browsers would read in another way, like
@@ -197,7 +187,7 @@ func parseURI(s string) (uri, error) {
 		return uri{}, errors.New("it has brackets that are not around an IPv6 address")
 	}
 	if strings.Contains(u.authority, "@") {
-		return uri{}, errUserinfo
+		return uri{}, errors.New("it has userinfo, before an @")
 	}
 	return u, nil
 }
@@ -222,11 +212,14 @@ func cutPort(authority string) (host, port string) {
 	return authority, ""
 }
 
-// checkAuthority returns an error if an authority is not a host that everybody
-// takes for the same, and maybe a port.
-func checkAuthority(authority string) error {
-	host, port := cutPort(authority)
-	if len(host) < len(authority) && !isPort(port) {
+// checkAuthority returns an error if the authority is not a host that everybody
+// takes for the same, and maybe a port. Schemes of one's own need none.
+func (u uri) checkAuthority() error {
+	if u.authority == "" && u.scheme != "https" && u.scheme != "http" {
+		return nil
+	}
+	host, port := cutPort(u.authority)
+	if len(host) < len(u.authority) && !isPort(port) {
 		return errors.New("a colon is not followed by a port")
 	}
 	if inner, ok := strings.CutPrefix(host, "["); ok {

@@ -93,6 +93,7 @@ var badRedirectURIs = map[string]string{
 	"out of band":                       "urn:ietf:wg:oauth:2.0:oob",
 	"a scheme in upper case":            "HTTPS://app.example.com/",
 	"an opaque one":                     "com.example.app:callback",
+	"no host of a scheme of one's own":  "com.example.app://[0000",
 	"nothing behind a scheme":           "com.example.app:",
 	"a scheme that begins with a digit": "7.example:/a",
 	"a code":                            "https://app.example.com/?code=1",
@@ -228,7 +229,7 @@ func TestParseResource(t *testing.T) {
 	}
 	for _, resource := range []string{
 		"", "api", "/api", "//api.example.com", "https://api.example.com#", "https://api.example.com/#x", "https://a@api.example.com", "api://a@b",
-		"https:///x", "https://", "urn:", "https://api.example.com/a b", "https://api.example.com/\n", "https://api.example.com/%0a",
+		"https:///x", "https://", "https:x", "urn:", "api://", "api://[x", "https://api.example.com/a b", "https://api.example.com/\n", "https://api.example.com/%0a",
 		"https://ü.test", "URN:example", "https://" + strings.Repeat("a", maxURI),
 	} {
 		if got, err := ParseResource(resource); got != "" || err == nil {

@@ -38,7 +38,7 @@ func (s *Server) Authorize(w http.ResponseWriter, r *http.Request) error {
 		return s.refuse(w, r, q, err)
 	}
 	if r.Method == http.MethodPost {
-		return s.saved(w, r, q, s.continueURL)
+		return s.away(w, r, q, s.continueURL)
 	}
 	return s.decide(w, r, q, remembered)
 }
@@ -88,9 +88,9 @@ func (s *Server) load(w http.ResponseWriter, r *http.Request, handle string) (*a
 	return q, nil
 }
 
-// saved sends the browser to another page of ours, with the handle of the
-// request, from which it comes back.
-func (s *Server) saved(w http.ResponseWriter, r *http.Request, q *authorization, to func(handle string) string) error {
+// away sends the browser to another page of ours with the handle of the request,
+// which is saved until it comes back.
+func (s *Server) away(w http.ResponseWriter, r *http.Request, q *authorization, to func(handle string) string) error {
 	if err := s.save(r, q); err != nil {
 		return err
 	}
@@ -98,6 +98,7 @@ func (s *Server) saved(w http.ResponseWriter, r *http.Request, q *authorization,
 	return nil
 }
 
+// save saves a request, unless it is.
 func (s *Server) save(r *http.Request, q *authorization) (err error) {
 	if q.handle == "" {
 		q.handle, err = s.Sessions.Save(r.Context(), q.client.ClientID, q.parameters)
@@ -105,6 +106,7 @@ func (s *Server) save(r *http.Request, q *authorization) (err error) {
 	return err
 }
 
+// continueURL needs no escaping: the characters of a handle need none.
 func (s *Server) continueURL(handle string) string { return s.Sessions.ContinueURL + "?id=" + handle }
 
 // A consent is what is known of the user's will.
@@ -175,7 +177,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, q *authorization)
 			return s.refuse(w, r, q, refused)
 		}
 	}
-	return s.saved(w, r, q, session.LoginURL)
+	return s.away(w, r, q, session.LoginURL)
 }
 
 // denied tells somebody who may not use the client. The page does not name it:
@@ -196,15 +198,16 @@ func (s *Server) denied(w http.ResponseWriter, r *http.Request, q *authorization
 
 var errAccessDenied = &Error{Code: "access_denied", Description: "The user may not use the application, or does not want to"}
 
-// refuse answers a request with an error, to the client if it is the client's
-// doing.
+// refuse answers a request with an error: to the client, which hears why it gets
+// no code (RFC 6749 section 4.1.2.1), unless it is our own trouble.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, q *authorization, err error) error {
 	refused := refusalOf(err)
 	if refused == nil {
 		return err
 	}
 	s.forget(r, q)
-	return q.response.refuse(w, r, refused)
+	slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "client_id", q.client.ClientID, "err", refused)
+	return q.response.send(w, r, [2]string{"error", refused.Code}, [2]string{"error_description", refused.Description})
 }
 
 // forget removes a saved request that was answered. If it stays, it goes by

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -598,7 +599,7 @@ func FuzzAuthorization(f *testing.F) {
 			t.Fatalf("%q is saved as %s: %v", query, saved, err)
 		}
 		if list(again.scope) != list(q.scope) || list(again.resources) != list(q.resources) || again.prompt != q.prompt || again.maxAge != q.maxAge ||
-			again.response != q.response || again.nonce != q.nonce || again.challenge != q.challenge || again.uiLocales != q.uiLocales {
+			!reflect.DeepEqual(again.response, q.response) || again.nonce != q.nonce || again.challenge != q.challenge || again.uiLocales != q.uiLocales {
 			t.Errorf("%q is saved as %s, and read as %+v", query, saved, again)
 		}
 	})

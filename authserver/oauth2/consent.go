@@ -36,7 +36,7 @@ func (s *Server) askConsent(w http.ResponseWriter, r *http.Request, q *authoriza
 		RedirectHost: redirectHost(q.response.uri),
 	}, web.Options{
 		UILocales:  q.uiLocales,
-		FormAction: []string{web.FormActionSource(q.response.uri)}, // browsers follow no other redirect of the form
+		FormAction: web.FormActions(q.response.uri, q.client.AllowedOrigins), // browsers follow no other redirect of the form
 	})
 }
 

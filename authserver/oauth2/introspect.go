@@ -18,29 +18,32 @@ func (s *Server) Introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.client.Type != client.Confidential { // section 2.1: whoever asks has to prove who it is
-		return &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "A public client cannot introspect tokens"}
-	}
-	text, err := q.token()
+	found, err := s.introspect(r, q)
 	if err != nil {
-		return err
-	}
-	if err := s.spend(r, q); err != nil {
-		return err
-	}
-
-	var found introspection
-	if t, err := parseRefreshToken(text); err == nil {
-		if found, err = s.introspectRefreshToken(r, q, t); err != nil {
-			return err
-		}
-	} else if t, err := s.Issuer.VerifyAccessToken(text); err == nil {
-		if found, err = s.introspectAccessToken(r, q, t); err != nil {
-			return err
-		}
+		return q.named(err)
 	}
 	writeJSON(w, http.StatusOK, found)
 	return nil
+}
+
+func (s *Server) introspect(r *http.Request, q *clientRequest) (introspection, error) {
+	if q.client.Type != client.Confidential { // section 2.1: whoever asks has to prove who it is
+		return introspection{}, &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "A public client cannot introspect tokens"}
+	}
+	text, err := q.token()
+	if err != nil {
+		return introspection{}, err
+	}
+	if err := s.spend(r, q); err != nil {
+		return introspection{}, err
+	}
+	if t, err := parseRefreshToken(text); err == nil {
+		return s.introspectRefreshToken(r, q, t)
+	}
+	if t, err := s.Issuer.VerifyAccessToken(text); err == nil {
+		return s.introspectAccessToken(r, q, t)
+	}
+	return introspection{}, nil
 }
 
 // introspection is an answer of RFC 7662 section 2.2.

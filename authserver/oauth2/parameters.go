@@ -141,13 +141,13 @@ func (s *Server) target(p url.Values) (*authorization, error) {
 	if c == nil || !c.Enabled {
 		return nil, unknownClient(clientID)
 	}
-	q := &authorization{client: c, maxAge: -1, parameters: url.Values{"client_id": {clientID}}, response: response{issuer: s.Issuer.URL}}
+	q := &authorization{client: c, maxAge: -1, parameters: url.Values{"client_id": {clientID}}, response: response{issuer: s.Issuer.URL, origins: c.AllowedOrigins}}
 
 	sent, err := single(p, "redirect_uri")
 	switch {
 	case err != nil:
 		return nil, err
-	case sent != "" && (!c.Redirect(sent) || strings.Contains(sent, "#")):
+	case sent != "" && !c.Redirect(sent):
 		return nil, &Error{Code: "invalid_request", Description: "The application has no such redirect_uri", Err: fmt.Errorf("client %s: %.200q", clientID, sent)}
 	case sent != "":
 		q.response.uri = sent

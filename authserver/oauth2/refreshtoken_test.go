@@ -45,10 +45,11 @@ func TestRefreshTokenGolden(t *testing.T) {
 func TestNext(t *testing.T) {
 	key := [32]byte{1, 2, 3}
 	example := exampleRefreshToken()
-	if example.next(key) != example.next(key) {
+	next, again := example.next(key), exampleRefreshToken().next(key)
+	if next != again {
 		t.Error("two successors of one token")
 	}
-	seen := map[[32]byte]string{example.secret: "itself", example.next(key).secret: "its successor"}
+	seen := map[[32]byte]string{example.secret: "itself", next.secret: "its successor"}
 	for name, other := range map[string]refreshToken{
 		"another family":     {family: [16]byte{1}, generation: 1, secret: example.secret},
 		"another generation": {family: example.family, generation: 2, secret: example.secret},

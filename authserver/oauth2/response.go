@@ -1,7 +1,6 @@
 package oauth2
 
 import (
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +15,7 @@ type response struct {
 	formPost bool   // else by a query
 	state    string // as it was sent; empty: it was not
 	issuer   string
+	origins  []string // of the application, to which uri may send the browser on
 }
 
 // send answers with a parameter, be it code or error, and what belongs to it.
@@ -30,7 +30,7 @@ func (a response) send(w http.ResponseWriter, r *http.Request, parameters ...[2]
 	if a.formPost {
 		h.Set("Referrer-Policy", "origin") // else the form is from nowhere, and refused by careful applications
 		return web.FormPost.Render(w, r, http.StatusOK, web.FormPostData{Action: a.uri, Fields: parameters}, web.Options{
-			FormAction: []string{web.FormActionSource(a.uri)},
+			FormAction: web.FormActions(a.uri, a.origins),
 			Script:     true,
 		})
 	}
@@ -39,12 +39,6 @@ func (a response) send(w http.ResponseWriter, r *http.Request, parameters ...[2]
 	// in it (RFC 9700 section 4.12).
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
-}
-
-// refuse tells the client why it gets no code (RFC 6749 section 4.1.2.1).
-func (a response) refuse(w http.ResponseWriter, r *http.Request, refused *Error) error {
-	slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "status", http.StatusSeeOther, "err", refused)
-	return a.send(w, r, [2]string{"error", refused.Code}, [2]string{"error_description", refused.Description})
 }
 
 // withQuery returns uri with parameters behind those that it has already, of

@@ -16,18 +16,24 @@ func (s *Server) Revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.revoke(r, q); err != nil {
+		return q.named(err)
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (s *Server) revoke(r *http.Request, q *clientRequest) error {
 	text, err := q.token()
 	if err != nil {
 		return err
 	}
-
-	outcome, err := s.revoke(r, q, text)
+	outcome, err := s.revokeToken(r, q, text)
 	if err != nil {
 		return err
 	}
 	switch outcome {
 	case "ok", "unknown":
-		w.WriteHeader(http.StatusOK)
 		return nil
 	case "wrong_client":
 		return invalidGrant("The token is another client's", outcome)
@@ -37,9 +43,9 @@ func (s *Server) Revoke(w http.ResponseWriter, r *http.Request) error {
 	return fmt.Errorf("revoke token: unknown outcome %q", outcome)
 }
 
-// revoke takes a token back, and returns what came of it. Whatever the token,
-// the client's assertion is used up.
-func (s *Server) revoke(r *http.Request, q *clientRequest, text string) (outcome string, err error) {
+// revokeToken takes a token back, and returns what came of it. Whatever the
+// token, the client's assertion is used up.
+func (s *Server) revokeToken(r *http.Request, q *clientRequest, text string) (outcome string, err error) {
 	if t, err := parseRefreshToken(text); err == nil {
 		return revokeRefreshToken(r.Context(), s.DB, q, t)
 	}

@@ -50,19 +50,10 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (grantType string
 	if err != nil {
 		return unknownGrant, err
 	}
-	if err := q.read("grant_type", "scope", "code", "redirect_uri", "code_verifier", "refresh_token", "username", "password"); err != nil {
-		return unknownGrant, err
+	grantType, err = s.readGrantType(q)
+	if err != nil {
+		return grantType, q.named(err)
 	}
-	grantType = q.form.Get("grant_type")
-	switch {
-	case grantType == "":
-		return unknownGrant, invalidRequest("grant_type is missing")
-	case !slices.Contains(grantTypes, grantType), grantType == client.Password && !s.PasswordGrant:
-		return unknownGrant, &Error{Code: "unsupported_grant_type", Description: "This server does not offer this grant type"}
-	case !q.client.Grants(grantType):
-		return grantType, &Error{Code: "unauthorized_client", Description: "The client may not use this grant type"}
-	}
-
 	var issued tokens
 	switch grantType {
 	case client.AuthorizationCode:
@@ -75,10 +66,28 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (grantType string
 		issued, err = s.grantPassword(r, q)
 	}
 	if err != nil {
-		return grantType, err
+		return grantType, q.named(err)
 	}
 	q.log(r, grantType, issued)
 	writeJSON(w, http.StatusOK, issued)
+	return grantType, nil
+}
+
+// readGrantType returns by which grant the client asks. If there is an error, it
+// is what is counted.
+func (s *Server) readGrantType(q *clientRequest) (string, error) {
+	if err := q.read("grant_type", "scope", "code", "redirect_uri", "code_verifier", "refresh_token", "username", "password"); err != nil {
+		return unknownGrant, err
+	}
+	grantType := q.form.Get("grant_type")
+	switch {
+	case grantType == "":
+		return unknownGrant, invalidRequest("grant_type is missing")
+	case !slices.Contains(grantTypes, grantType), grantType == client.Password && !s.PasswordGrant:
+		return unknownGrant, &Error{Code: "unsupported_grant_type", Description: "This server does not offer this grant type"}
+	case !q.client.Grants(grantType):
+		return grantType, &Error{Code: "unauthorized_client", Description: "The client may not use this grant type"}
+	}
 	return grantType, nil
 }
 
@@ -113,6 +122,11 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, endpoint s
 	}
 	allowOrigin(w, r, q.client)
 	return q, nil
+}
+
+// named says in the log whose request it was that went wrong.
+func (q *clientRequest) named(err error) error {
+	return fmt.Errorf("client %s: %w", q.client.ClientID, err)
 }
 
 // read makes sure that parameters are there once at most, and are texts.

@@ -179,5 +179,5 @@ func (q logoutRequest) formAction() []string {
 	if q.redirect == "" {
 		return nil
 	}
-	return []string{web.FormActionSource(q.redirect)}
+	return web.FormActions(q.redirect, q.client.AllowedOrigins)
 }

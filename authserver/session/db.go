@@ -133,7 +133,7 @@ func findRequest(ctx context.Context, db pg.Querier, handle opaque.Secret) (*Sav
 	defer cancel()
 	hash := handle.SHA256()
 	rows, _ := db.Query(ctx,
-		`select client_id, client_name, parameters, created_at from api.find_oauth2_request($1)`, hash[:])
+		`select client_id, client_name, allowed_origins, parameters, created_at from api.find_oauth2_request($1)`, hash[:])
 	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Saved])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

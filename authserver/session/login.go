@@ -130,7 +130,7 @@ func (s *Sessions) showLogin(w http.ResponseWriter, r *http.Request, status int,
 		}
 		// Somebody who has consented before is sent on at once, and browsers see
 		// where the form led (CSP 3 section 6.4.1.1).
-		options.FormAction = []string{web.FormActionSource(saved.Parameters.Get("redirect_uri"))}
+		options.FormAction = web.FormActions(saved.Parameters.Get("redirect_uri"), saved.AllowedOrigins)
 	case form.request != "" && problem == "":
 		data.Problem = web.LoginExpired
 	}

@@ -17,6 +17,10 @@ type Saved struct {
 	ClientName string // for people
 	Parameters url.Values
 	CreatedAt  time.Time
+
+	// AllowedOrigins are those of the client, to which its redirect URI may send
+	// a browser on.
+	AllowedOrigins []string
 }
 
 var handles = opaque.Kind{Prefix: "rq_", Name: "request handle"}

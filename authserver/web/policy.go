@@ -61,6 +61,19 @@ func FormActionSource(redirectURI string) string {
 	return origin
 }
 
+// FormActions returns what Options.FormAction needs so that a form may lead to
+// redirectURI, and from there to one of the application's origins: browsers look
+// at every redirect that follows a form, also at those of other sites.
+func FormActions(redirectURI string, origins []string) []string {
+	var sources []string
+	for _, uri := range append([]string{redirectURI}, origins...) {
+		if source := FormActionSource(uri); source != "" && !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
+	}
+	return sources
+}
+
 // isSource reports whether s is the source of an origin or of a scheme, and so
 // has nothing that ends a source or a directive.
 func isSource(s string) bool {

@@ -46,8 +46,10 @@ begin
 
   subject := auth.oauth2_subject(p_user_id, p_client.subject);
   select a.identifier, a.full_name, a.primary_address into identifier, full_name, primary_address from auth.account(p_user_id) a;
-  if 'profile' = any (p_scope) or claims && array['locale', 'picture'] then
+  if 'profile' = any (p_scope) then
     wanted := array['locale', 'picture'];
+  elsif cardinality(claims) > 0 then
+    wanted := array(select n from unnest(array['locale', 'picture']) n where n = any (claims));
   end if;
   if 'groups' = any (p_scope) or ('profile' = any (p_scope) and p_client.groups_in_profile) or 'groups' = any (claims) then
     groups := (select a.groups from auth.account(p_user_id) a);

@@ -26,12 +26,18 @@ $$;
 -- api.find_oauth2_request returns a request that was kept; no row if there is
 -- none, or no longer.
 create or replace function api.find_oauth2_request(p_handle_hash bytea)
-returns table (client_id text, client_name text, parameters jsonb, created_at timestamptz)
+returns table (
+  client_id       text,
+  client_name     text,
+  allowed_origins text[],  -- of the client
+  parameters      jsonb,
+  created_at      timestamptz
+)
 language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
 begin
   return query
-    select c.client_id, c.name, r.parameters, r.created_at
+    select c.client_id, c.name, c.allowed_origins, r.parameters, r.created_at
       from auth.oauth2_requests r
       join auth.oauth2_clients c on c.id = r.client_id
      where r.handle_hash = p_handle_hash and r.expires_at > now();

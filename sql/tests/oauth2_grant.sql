@@ -41,13 +41,17 @@ create function pg_temp.rotate(p_code text, p_generation int, p_client text defa
   p_grace interval default '10 s', p_jti text default null) returns text
 language sql as $$
   select concat_ws(' ', r.outcome, r.reason, r.generation)
-    from api.rotate_refresh_token(md5(p_code)::uuid, p_generation, sha256(coalesce(p_secret, p_code || p_generation)::bytea), sha256(coalesce(p_next, p_code || p_generation + 1)::bytea), p_client,
+    from api.rotate_refresh_token(md5(p_code)::uuid, p_generation, sha256(coalesce(p_secret, p_code || p_generation)::bytea), sha256(coalesce(p_next, p_code || p_generation::bigint + 1)::bytea), p_client,
       p_scope, p_resources, p_grace, sha256(p_jti::bytea), now() + interval '1 min') r
 $$;
 create function pg_temp.id(p_code text) returns uuid
 language sql as $$ select g.id from auth.oauth2_grants g where g.code_hash = sha256(p_code::bytea) $$;
 create function pg_temp.revoked(p_code text) returns text
 language sql as $$ select coalesce(g.revoked_reason, 'no') from auth.oauth2_grants g where g.code_hash = sha256(p_code::bytea) $$;
+create function pg_temp.lasts(p_code text) returns interval
+language sql as $$ select g.expires_at - now() from auth.oauth2_grants g where g.code_hash = sha256(p_code::bytea) $$;
+create function pg_temp.seen() returns interval
+language sql as $$ select now() - s.last_seen_at from auth.sessions s where s.secret_hash = sha256('alice') $$;
 create function pg_temp.trail() returns bigint
 language sql as $$ select count(*) from auth.audit $$;
 -- A grant with a refresh token.
@@ -70,9 +74,9 @@ end $$;
 
 -- Authorizing.
 select is(pg_temp.authorize('a', p_challenge => 'challenge'), 'ok alice', 'somebody who has signed in');
-select results_eq($$ select c.client_id, g.user_id = pg_temp.user_id(), g.session_id = s.id, g.grant_type, g.scope, g.resources, g.claims, g.nonce, g.auth_time, g.amr, g.acr, g.redirect_uri, g.code_challenge, g.code_expires_at - now(), g.redeemed_at, g.expires_at - now()
+select results_eq($$ select c.client_id = 'wiki', g.user_id = pg_temp.user_id(), g.session_id = s.id, g.grant_type, g.scope, g.resources, g.claims, g.nonce, g.auth_time, g.amr, g.acr, g.redirect_uri, g.code_challenge, g.code_expires_at - now(), g.redeemed_at, g.expires_at - now()
                        from auth.oauth2_grants g join auth.oauth2_clients c on c.id = g.client_id join auth.sessions s on s.secret_hash = sha256('alice') $$,
-  $$ values ('wiki', true, true, 'authorization_code', '{openid,offline_access}'::text[], '{https://api.example.com}'::text[], null::jsonb, 'nonce', now(), '{pwd}'::text[], '1', 'https://wiki.example.com/cb', 'challenge', interval '1 min', null::timestamptz, interval '90 days') $$, 'what is stored');
+  $$ values (true, true, true, 'authorization_code', '{openid,offline_access}'::text[], '{https://api.example.com}'::text[], null::jsonb, 'nonce', now(), '{pwd}'::text[], '1', 'https://wiki.example.com/cb', 'challenge', interval '1 min', null::timestamptz, interval '90 days') $$, 'what is stored');
 select is((select (a.action, a.object, a.before, a.after ->> 'client', a.after ->> 'from', a.after ? 'code_hash')::text from auth.audit a order by a.id desc limit 1), '(oauth2_grant.create,alice,,wiki,192.0.2.7,f)', 'and recorded, without the code');
 select results_eq($$ select a.outcome, a.session_id = s.id, a.user_id = pg_temp.user_id(), a.identifier, a.full_name, a.consented
                        from auth.sessions s, api.authorize(s.secret_hash, 'wiki', '{openid}', '{}', null, null, null, null, null, null, null, 'ask', sha256('x'), null) a where s.secret_hash = sha256('alice') $$,
@@ -82,11 +86,11 @@ select is(pg_temp.during(n.change, n.question), n.want, n.name)
   from (values
     ('an expired session', 'update auth.sessions set expires_at = now()', $$pg_temp.authorize('x')$$, 'login_required'),
     ('an idle one', $$update auth.sessions set last_seen_at = now() - interval '12 hours'$$, $$pg_temp.authorize('x')$$, 'login_required'),
-    ('it is noted that it is used', $$update auth.sessions set last_seen_at = now() - interval '1 hour'$$, $$pg_temp.authorize('x') || (select (now() - s.last_seen_at) from auth.sessions s where s.secret_hash = sha256('alice'))$$, 'ok alice00:00:00'),
+    ('it is noted that it is used', $$update auth.sessions set last_seen_at = now() - interval '1 hour'$$, $$pg_temp.authorize('x') || ' ' || pg_temp.seen()$$, 'ok alice 00:00:00'),
     ('signed in just now', 'select 1', $$pg_temp.authorize('x', p_since => now())$$, 'ok alice'),
     ('signed in before', $$update auth.sessions set auth_time = now() - interval '1 s'$$, $$pg_temp.authorize('x', p_since => now())$$, 'login_required alice'),
     ('signed in so long ago that the grant would have ended', $$update auth.sessions set auth_time = now() - interval '90 days'$$, $$pg_temp.authorize('x')$$, 'login_required alice'),
-    ('almost', $$update auth.sessions set auth_time = now() - interval '90 days' + interval '1 s'$$, $$pg_temp.authorize('x') || (select g.expires_at - now() from auth.oauth2_grants g where g.id = pg_temp.id('x'))$$, 'ok alice00:00:01'),
+    ('almost', $$update auth.sessions set auth_time = now() - interval '90 days' + interval '1 s'$$, $$pg_temp.authorize('x') || ' ' || pg_temp.lasts('x')$$, 'ok alice 00:00:01'),
     ('who was meant', 'select 1', $$pg_temp.authorize('x', p_subject => pg_temp.user_id()::text)$$, 'ok alice'),
     ('somebody else was', 'select 1', $$pg_temp.authorize('x', p_subject => pg_temp.user_id('bob')::text)$$, 'login_required alice'),
     ('by the client''s name of the user', $$update auth.oauth2_clients set subject = 'legacy_id'$$, $$pg_temp.authorize('x', p_subject => '4711')$$, 'ok alice'),
@@ -98,7 +102,7 @@ select is(pg_temp.during(n.change, n.question), n.want, n.name)
     ('denial is before age, subject, acr and consent', $$update auth.users set active = false; update auth.sessions set auth_time = now() - interval '1 s'$$, $$pg_temp.authorize('x', p_since => now(), p_subject => 'x', p_acr => '{2}', p_consent => 'ask')$$, 'denied inactive alice'),
     ('age is before acr and consent', $$update auth.sessions set auth_time = now() - interval '1 s'$$, $$pg_temp.authorize('x', p_since => now(), p_acr => '{2}', p_consent => 'ask')$$, 'login_required alice'),
     ('acr is before consent', 'select 1', $$pg_temp.authorize('x', p_acr => '{2}', p_consent => 'ask')$$, 'unmet_acr alice'),
-    ('without a refresh token', 'select 1', $$pg_temp.authorize('x', p_client => 'short') || (select g.expires_at - now() from auth.oauth2_grants g where g.id = pg_temp.id('x'))$$, 'ok alice00:06:00')) n (name, change, question, want);
+    ('without a refresh token', 'select 1', $$pg_temp.authorize('x', p_client => 'short') || ' ' || pg_temp.lasts('x')$$, 'ok alice 00:06:00')) n (name, change, question, want);
 select is((select count(*) from auth.oauth2_grants), 1::bigint, 'none of which is there');
 select throws_ok($$ select pg_temp.authorize('a') $$, '23505', null, 'a code is made once');
 
@@ -135,8 +139,9 @@ select is(pg_temp.authorize('b') || '; ' || pg_temp.redeem('b', 'wiki', p_challe
 select is(pg_temp.redeem('b', n), 'replayed', 'whoever it is that comes again') from (values ('other')) n (n);
 select is(pg_temp.revoked('b'), 'code replayed', 'has seen it');
 select is(pg_temp.authorize('c') || '; ' || pg_temp.redeem('c', p_refresh => false) || '; ' || pg_temp.rotate('c', 0), 'ok alice; ok; unknown', 'a server that wants no refresh token');
-select is((select pg_temp.authorize('d', p_client => 'short') || '; ' || r.outcome || ' ' || r.refreshable from api.redeem_code(sha256('d'), 'short', 'https://wiki.example.com/cb', null, md5('d')::uuid, sha256('d0'), null, null) r), 'ok alice; ok false', 'a client that uses none');
-select is((select count(*) from auth.oauth2_refresh_tokens t where t.id = md5('d')::uuid), 0::bigint, 'gets none');
+select is(pg_temp.authorize('d', p_client => 'short'), 'ok alice', 'a client without refresh tokens');
+select is((select r.outcome || ' ' || r.refreshable from api.redeem_code(sha256('d'), 'short', 'https://wiki.example.com/cb', null, md5('d')::uuid, sha256('d0'), null, null) r), 'ok false', 'gets none');
+select is((select count(*) from auth.oauth2_refresh_tokens t where t.id = md5('d')::uuid), 0::bigint, 'though the server has made one');
 
 -- Assertions.
 select is(pg_temp.authorize('e') || '; ' || pg_temp.redeem('e', p_uri => 'x', p_jti => 'one') || '; ' || pg_temp.redeem('e', p_jti => 'one') || '; ' || pg_temp.redeem('e', p_jti => 'two'),
@@ -246,9 +251,9 @@ select is(pg_temp.password(null), 'no_client', 'none');
 select is(pg_temp.password('other'), 'denied grant_type', 'a client that may not');
 select is(pg_temp.password(p_identifier => 'nobody'), 'denied inactive', 'nobody');
 select is(pg_temp.during('update auth.oauth2_clients set enabled = false', 'pg_temp.password()'), 'denied disabled', 'a disabled one');
-select is(pg_temp.password('short'), 'ok alice 00:06:00 false', 'without a refresh token it ends soon');
-select is(pg_temp.password(p_family => null), 'ok alice 90 days false', 'a server that wants none');
-select is(pg_temp.password(p_jti => 'six') || '; ' || pg_temp.password(p_family => 'q', p_jti => 'six'), 'ok alice 90 days true; assertion_replayed', 'with one');
+select is(pg_temp.password('short'), 'ok alice 00:06:00 f', 'without a refresh token it ends soon');
+select is(pg_temp.password(p_family => null), 'ok alice 90 days f', 'a server that wants none');
+select is(pg_temp.password(p_jti => 'six') || '; ' || pg_temp.password(p_family => 'q', p_jti => 'six'), 'ok alice 90 days t; assertion_replayed', 'with one');
 select is(pg_temp.rotate('p', 0), 'ok 1', 'which is good');
 select is((select (a.action, a.object, a.after ->> 'grant_type', a.after ->> 'client')::text from auth.audit a order by a.id desc limit 1), '(oauth2_grant.create,alice,password,wiki)', 'recorded');
 select results_eq($$ select r.outcome, r.user_id = pg_temp.user_id(), r.session_id, r.scope, r.nonce, r.claims, r.auth_time, r.amr, r.acr, r.subject = pg_temp.user_id()::text, r.groups, r.attributes

@@ -6,7 +6,7 @@ values ('wiki', 'Wiki', 'confidential', 'client_secret_basic', '{authorization_c
 
 select is((select s.outcome from api.save_oauth2_request(sha256('a'), 'wiki', '{"scope": ["openid"]}', '1 hour') s), 'ok', 'kept');
 select is((select s.outcome from api.save_oauth2_request(sha256('b'), n, '{}', '1 hour') s), 'no_client', 'of nobody') from unnest(array['nothing', null]) n;
-select results_eq($$ select f.* from api.find_oauth2_request(sha256('a')) f $$, $$ values ('wiki', 'Wiki', '{"scope": ["openid"]}'::jsonb, now()) $$, 'found');
+select results_eq($$ select f.* from api.find_oauth2_request(sha256('a')) f $$, $$ values ('wiki', 'Wiki', '{}'::text[], '{"scope": ["openid"]}'::jsonb, now()) $$, 'found');
 select results_eq($$ select f.client_id from api.find_oauth2_request(sha256('a')) f $$, $$ values ('wiki') $$, 'as often as it takes');
 select is_empty($$ select from api.find_oauth2_request(sha256('b')) f $$, 'one that was not kept');
 select is_empty($$ select from api.find_oauth2_request(null) f $$, 'null is none');
