@@ -286,7 +286,11 @@ func TestOpenIDClientParameters(t *testing.T) {
 	db := OpenProviderDatabase(t)
 	callback := StartCallback(t, "app.example.org")
 	client := db.CreateClient(t, "parameters", "--redirect-uri", callback.URL)
-	db.Operate(t, "oauth2", "edit", client.ClientID, "--set-resource", "https://api.example.com/", "--set-required-permission", "imap")
+	db.Operate(t, "permissions", "create", "notes", "--name", "Use the notes")
+	for _, user := range []string{"alice@example.com", "bob@example.com"} {
+		db.Operate(t, "permissions", "grant", "user", user, "notes")
+	}
+	db.Operate(t, "oauth2", "edit", client.ClientID, "--set-resource", "https://api.example.com/", "--set-required-permission", "notes")
 	auth := StartProvider(t, "/o2")
 	root := NewRoot(t, "trixie-browser")
 	auth.Reachable(root)
@@ -314,7 +318,7 @@ func TestOpenIDClientParameters(t *testing.T) {
 	// prompt=none
 	alice := NewPerson(t)
 	silently(alice, "login_required")
-	if _, err := app.Redeem(alice.SignIn(authorize("scope", "openid email"), "alice", "alice sings"), nil); err != nil {
+	if _, err := app.Redeem(alice.SignIn(authorize("scope", "openid email"), "alice@example.com", "alice sings"), nil); err != nil {
 		t.Fatal(err)
 	}
 	silently(alice, "", "scope", "openid email")
@@ -339,7 +343,7 @@ func TestOpenIDClientParameters(t *testing.T) {
 	bob.Open(authorize())
 	bob.Send("username", "bob@example.com", "password", "bob builds")
 	bob.Send("decision", "deny")
-	if _, err := app.Redeem(*bob.Back, nil); !refusedAs(err, "access_denied") {
+	if _, err := app.Redeem(bob.Left(), nil); !refusedAs(err, "access_denied") {
 		t.Errorf("somebody who does not consent: %v", err)
 	}
 
@@ -354,7 +358,7 @@ func TestOpenIDClientParameters(t *testing.T) {
 	}
 	tab := StartChromium(t, auth.Certificate, callback.Certificate).NewTab(Visitor{Language: "en"})
 	tab.Open(authorize("scope", "openid", "response_mode", "form_post"))
-	tab.Fill("username", "alice")
+	tab.Fill("username", "alice@example.com")
 	tab.Fill("password", "alice sings")
 	tab.Press("Sign in") // and its consent is known
 	back := callback.Await()
@@ -389,7 +393,7 @@ func TestOpenIDClientParameters(t *testing.T) {
 		t.Fatalf("claims that nobody has consented to: %+v", alice.Back)
 	}
 	alice.Send("decision", "allow")
-	if tokens, err = app.Redeem(*alice.Back, nil); err != nil || tokens.Claims["name"] != "Alice" || tokens.Claims["email"] != nil {
+	if tokens, err = app.Redeem(alice.Left(), nil); err != nil || tokens.Claims["name"] != "Alice" || tokens.Claims["email"] != nil {
 		t.Errorf("claims in the ID token: %v, %v", tokens.Claims, err)
 	}
 	info, err := app.Userinfo(tokens.AccessToken, "")
@@ -402,8 +406,8 @@ func TestOpenIDClientParameters(t *testing.T) {
 	if alice.Back != nil || alice.form == nil || alice.form.fields.Get("username") != "bob" {
 		t.Errorf("prompt=login with a hint: %+v\n%s", alice.Back, alice.Body)
 	}
-	alice.Send("username", "alice", "password", "alice sings")
-	if tokens, err = app.Redeem(*alice.Back, nil); err != nil {
+	alice.Send("username", "alice@example.com", "password", "alice sings")
+	if tokens, err = app.Redeem(alice.Left(), nil); err != nil {
 		t.Errorf("prompt=login: %v", err)
 	}
 	silently(alice, "", "scope", "openid", "id_token_hint", tokens.IDToken)

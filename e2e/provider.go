@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,18 +28,22 @@ type Provider struct {
 }
 
 // providerDatabase is the one of all tests of the provider. It is theirs alone:
-// they make keys, clients and users. What it begins with is what the page on
-// OAuth 2.0 says to type.
+// they make keys, clients and users. It begins with what the page on OAuth 2.0
+// says to type before anybody signs in.
 var providerDatabase = sync.OnceValues(func() (*Database, error) {
 	db, err := newDatabase("")
 	if err != nil {
 		return nil, err
 	}
-	lines, err := consoleLines("../oauth2.md")
+	text, err := os.ReadFile("../docs/oauth2.md")
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range lines {
+	before, _, found := strings.Cut(string(text), "\n## Tokens and how they end\n")
+	if !found {
+		return nil, errors.New("docs/oauth2.md has another shape")
+	}
+	for _, line := range commandsIn(before) {
 		if _, err := db.operate(context.Background(), "/bin/sh", "-euc", line); err != nil {
 			return nil, err
 		}
@@ -156,6 +162,8 @@ func (p *Person) SignIn(url, user, password string) Return {
 		switch {
 		case p.Back != nil:
 			return *p.Back
+		case p.Status == http.StatusForbidden:
+			return p.Left()
 		case p.form != nil && p.form.takes("password", password):
 			p.Send("username", user, "password", password)
 		case p.form != nil && p.form.takes("decision", "allow"):
@@ -164,10 +172,7 @@ func (p *Person) SignIn(url, user, password string) Return {
 			p.Send()
 		}
 	}
-	if p.Back == nil {
-		p.t.Fatalf("signing in as %s ends at %s, status %d\n%s", user, p.URL, p.Status, p.Body)
-	}
-	return *p.Back
+	return p.Left()
 }
 
 // Answer opens the URL of an authorization request that is answered without a
@@ -175,6 +180,12 @@ func (p *Person) SignIn(url, user, password string) Return {
 func (p *Person) Answer(url string) Return {
 	p.t.Helper()
 	p.Open(url)
+	return p.Left()
+}
+
+// Left returns where the person was sent to, away from the provider.
+func (p *Person) Left() Return {
+	p.t.Helper()
 	if p.Back == nil {
 		p.t.Fatalf("there is a page at %s, status %d\n%s", p.URL, p.Status, p.Body)
 	}

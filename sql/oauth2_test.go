@@ -3,7 +3,6 @@ package sql_test
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"testing"
 
@@ -174,33 +173,48 @@ func TestSpendAssertionRace(t *testing.T) {
 	}
 }
 
-// While a browser signs out, grants are made, or not; none outlives the session.
-func TestAuthorizeAndEndSessionRace(t *testing.T) {
+// While what a grant stands on is taken away, grants are made, or not; none
+// outlives it.
+func TestAuthorizeRace(t *testing.T) {
 	t.Parallel()
-	db, conns := racing(t)
-	owner := connect(t, db.OwnerURL)
-	for i := range 25 {
-		exec(t, owner, `select api.start_session(sha256('cookie'), sha256('cookie'), u.id, null, sha256('$y$alice'), '{pwd}', '1', '12 hours', '14 days', null, '') from auth.users u`)
-		start, ended := make(chan struct{}), make(chan string)
-		go func() {
-			<-start
-			ended <- query(t, owner, `select e.outcome from api.end_session(sha256('cookie')) e`)
-		}()
-		close(start)
-		got := race(t, conns, `
-			select a.outcome
-			  from api.authorize(sha256('cookie'), 'wiki', '{openid}', '{}', null, null, null, null, null, null, null, 'given', sha256(uuid_send(gen_random_uuid())), null) a`)
-		if outcome := <-ended; outcome != "ok" {
-			t.Fatal(outcome)
-		}
-		for outcome := range got {
-			if !slices.Contains([]string{"ok", "login_required"}, outcome) {
-				t.Fatalf("%v", got)
+	for name, tt := range map[string]struct{ arrange, take, refused string }{
+		"signing out": {
+			`select api.start_session(sha256('cookie'), sha256('cookie'), u.id, null, sha256('$y$alice'), '{pwd}', '1', '12 hours', '14 days', null, '') from auth.users u`,
+			`select e.outcome from api.end_session(sha256('cookie')) e`,
+			"login_required"},
+		"revoking consent": {
+			`update auth.oauth2_clients set trusted = false;
+			 insert into auth.oauth2_consents (user_id, client_id, scope) select u.id, c.id, '{openid}' from auth.users u, auth.oauth2_clients c`,
+			`select r.outcome from auth.users u, api.revoke_oauth2_consent(u.id, 'wiki', false) r`,
+			"consent_required"},
+		"a new password": {
+			`update auth.users set password_hash = '$y$alice';
+			 select api.start_session(sha256('cookie'), sha256('cookie'), u.id, null, sha256('$y$alice'), '{pwd}', '1', '12 hours', '14 days', null, '') from auth.users u`,
+			`select e.outcome from api.edit_users(array(select u.id from auth.users u), null, null, '$y$new', null, null, null) e`,
+			"login_required"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, conns := racing(t)
+			owner := connect(t, db.OwnerURL)
+			for i := range 25 {
+				exec(t, owner, tt.arrange)
+				taken := make(chan string, 1)
+				go func() { taken <- query(t, owner, tt.take) }()
+				got := race(t, conns, `
+					select a.outcome
+					  from api.authorize(sha256('cookie'), 'wiki', '{openid}', '{}', null, null, null, null, null, null, null, 'remembered', sha256(uuid_send(gen_random_uuid())), null) a`)
+				if outcome := <-taken; outcome != "ok" {
+					t.Fatal(outcome)
+				}
+				if got["ok"]+got[tt.refused] != racers {
+					t.Fatalf("%v", got)
+				}
+				if left := query(t, owner, `select count(*)::text from auth.oauth2_grants g where g.revoked_at is null`); left != "0" {
+					t.Fatalf("round %d: %s grants go on: %v", i, left, got)
+				}
 			}
-		}
-		if left := query(t, owner, `select count(*)::text from auth.oauth2_grants g where g.revoked_at is null`); left != "0" {
-			t.Fatalf("round %d: %s grants outlive their session: %v", i, left, got)
-		}
+		})
 	}
 }
 

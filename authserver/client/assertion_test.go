@@ -269,6 +269,7 @@ func TestAuthenticateAssertionRefused(t *testing.T) {
 		"five parts":               valid + ".a.b",
 		"a blank behind":           valid + " ",
 		"padded":                   valid + "=",
+		"bits behind the last":     valid[:len(valid)-1] + string(valid[len(valid)-1]+1),
 		"a line break within":      parts[0] + ".\n" + parts[1] + "." + parts[2],
 		"JSON":                     `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
 		"another payload":          swap(1, `{"iss":"signs","sub":"signs","aud":"https://auth.example.com","exp":`+"99999999999"+`,"jti":"x"}`),

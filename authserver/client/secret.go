@@ -109,7 +109,7 @@ func (cs *Clients) matchesSlow(ctx context.Context, c *Client, text string) (boo
 			}
 		}
 		if ok {
-			mac := cs.mac(s, text)
+			mac := cs.mac(text)
 			s.known.Store(&mac)
 			cs.convert(ctx, c, s, text)
 			return true, nil
@@ -124,14 +124,13 @@ func (cs *Clients) remembers(s *secret, text string) bool {
 	if known == nil {
 		return false
 	}
-	mac := cs.mac(s, text)
+	mac := cs.mac(text)
 	return hmac.Equal(known[:], mac[:])
 }
 
 // mac names a text that may be a secret, without telling it.
-func (cs *Clients) mac(s *secret, text string) (mac [sha256.Size]byte) {
+func (cs *Clients) mac(text string) (mac [sha256.Size]byte) {
 	h := hmac.New(sha256.New, cs.macKey[:])
-	fmt.Fprintf(h, "%d ", s.id)
 	h.Write([]byte(text))
 	h.Sum(mac[:0])
 	return mac

@@ -192,8 +192,29 @@ func TestNoRedirect(t *testing.T) {
 	}
 	res := b.get("/o2/authorize?client_id=%zz")
 	page(t, res, http.StatusBadRequest)
+	// Also whoever has not signed in does not hear that the client was there.
+	page(t, (&browser{h: h}).authorize(wikiRequest("client_id", "off", "redirect_uri", "https://off.example.org/cb")), http.StatusBadRequest)
 	if n := value[int](t, h, `select count(*) from auth.oauth2_grants`); n != 0 {
 		t.Errorf("%d grants", n)
+	}
+}
+
+// Nobody is asked for anything by a client that has left out PKCE, and nothing
+// is stored.
+func TestLackOfPKCE(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.edit(t, "trusted", `require_pkce = true`)
+	p := trustedRequest("code_challenge", "", "code_challenge_method", "")
+	for name, b := range map[string]*browser{"alice": h.signIn(t, "alice", time.Minute), "nobody": {h: h}} {
+		for _, prompt := range []string{"", "none", "login", "consent"} {
+			if got := answer(t, b.authorize(with(p, "prompt", prompt)), trustedURI); got.Get("error") != "invalid_request" || got.Get("state") == "" {
+				t.Errorf("%s with prompt=%s: %v", name, prompt, got)
+			}
+		}
+	}
+	if n := value[int](t, h, `select (select count(*) from auth.oauth2_grants) + (select count(*) from auth.oauth2_requests)`); n != 0 {
+		t.Errorf("%d rows", n)
 	}
 }
 

@@ -6,17 +6,13 @@ import (
 	"time"
 
 	"authbridge/authserver/claims"
-	"authbridge/authserver/client"
 )
 
 // grantClientCredentials gives a client tokens for itself (RFC 6749 section
-// 4.4). Nothing is stored, and the database is not asked, unless for an
-// assertion to count only once.
+// 4.4); a public client has no such grant type. Nothing is stored, and the
+// database is not asked, unless for an assertion to count only once.
 func (s *Server) grantClientCredentials(r *http.Request, q *clientRequest) (tokens, error) {
 	c := q.client
-	if c.Type != client.Confidential { // which has proved who it is: RFC 6749 section 4.4
-		return tokens{}, &Error{Code: "unauthorized_client", Description: "The client may not use this grant type"}
-	}
 	// Scopes of OpenID Connect are about a user, and there is none.
 	scope := c.OwnScope()
 	if text := q.form.Get("scope"); text != "" {

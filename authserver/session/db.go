@@ -34,8 +34,8 @@ func client(a netip.Addr) *netip.Addr {
 	return &a
 }
 
-// startSession calls api.start_session. The id is empty if the account or its
-// password is not what it was when the password was verified.
+// startSession calls api.start_session; errChanged, if the account or its password
+// is not what it was when the password was verified.
 func (s *Sessions) startSession(ctx context.Context, secret opaque.Secret, replaces []byte, who account.Account, from netip.Addr, userAgent string) (id string, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -53,7 +53,7 @@ func (s *Sessions) startSession(ctx context.Context, secret opaque.Secret, repla
 	case "ok":
 		return row.SessionID, nil
 	case "gone":
-		return "", nil
+		return "", errChanged
 	}
 	return "", fmt.Errorf("start session: unknown outcome %q", row.Outcome)
 }

@@ -14,6 +14,7 @@ import (
 	"authbridge/authserver/request"
 	"authbridge/authserver/web"
 	"authbridge/internal/audit"
+	"authbridge/internal/opaque"
 )
 
 const (
@@ -53,16 +54,20 @@ func (s *Sessions) Login(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	from := request.Peer(r)
-	who, err := s.Verifier.Verify(r.Context(), account.Login{
-		Name:     form.username,
-		Password: r.PostForm.Get("password"),
-		Service:  service,
-		Client:   from,
-	})
+	login := account.Login{Name: form.username, Password: r.PostForm.Get("password"), Service: service, Client: from}
+	secret := secrets.New()
+	who, id, err := s.signIn(r, login, secret, form.request)
+	if errors.Is(err, errChanged) {
+		// The password was changed just now, or got another hash: which of both, it
+		// says itself.
+		who, id, err = s.signIn(r, login, secret, form.request)
+	}
 	var throttled *account.ThrottledError
 	switch {
-	case errors.Is(err, account.ErrDenied):
+	case errors.Is(err, account.ErrDenied), errors.Is(err, errChanged):
 		return s.showLogin(w, r, http.StatusForbidden, form, web.LoginDenied)
+	case errors.Is(err, errService):
+		return s.showLogin(w, r, http.StatusForbidden, form, web.LoginService)
 	case errors.As(err, &throttled):
 		setRetryAfter(w, throttled.RetryAfter)
 		return s.showLogin(w, r, http.StatusTooManyRequests, form, web.LoginThrottled)
@@ -73,28 +78,35 @@ func (s *Sessions) Login(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-
-	if who.ServiceUser != "" {
-		saved, err := s.Load(r.Context(), form.request)
-		if err != nil {
-			return err
-		}
-		if saved == nil {
-			return s.showLogin(w, r, http.StatusForbidden, form, web.LoginService)
-		}
-	}
-	secret := secrets.New()
-	id, err := s.startSession(r.Context(), secret, Hash(r), who, from, userAgent(r))
-	switch {
-	case err != nil:
-		return err
-	case id == "":
-		return s.showLogin(w, r, http.StatusForbidden, form, web.LoginDenied)
-	}
 	setCookie(w, secret)
 	audit.SessionStarted(r.Context(), id, who.Identifier, who.ServiceUser, from)
 	http.Redirect(w, r, s.continueURL(form.request), http.StatusSeeOther)
 	return nil
+}
+
+var (
+	errChanged = errors.New("the credential has changed since it was verified")
+	errService = errors.New("service users sign in for applications only")
+)
+
+// signIn verifies a login, and starts a session for whoever it is. The session
+// takes the place of the one that the request belongs to. handle is that of the
+// saved request; empty: there is none.
+func (s *Sessions) signIn(r *http.Request, login account.Login, secret opaque.Secret, handle string) (who account.Account, id string, err error) {
+	if who, err = s.Verifier.Verify(r.Context(), login); err != nil {
+		return account.Account{}, "", err
+	}
+	if who.ServiceUser != "" {
+		saved, err := s.Load(r.Context(), handle)
+		if err != nil {
+			return account.Account{}, "", err
+		}
+		if saved == nil {
+			return account.Account{}, "", errService
+		}
+	}
+	id, err = s.startSession(r.Context(), secret, Hash(r), who, login.Client, userAgent(r))
+	return who, id, err
 }
 
 // continueURL is where a login leads.

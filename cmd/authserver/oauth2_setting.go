@@ -370,7 +370,7 @@ func changedSettings(was, made oauth2Client, columns []string) []changedSetting 
 	return rows
 }
 
-// settingNames returns what files call these columns.
+// settingNames returns what files call these columns, sorted.
 func settingNames(columns []string) []string {
 	names := slices.Clone(columns)
 	for i := range names {
@@ -380,6 +380,7 @@ func settingNames(columns []string) []string {
 			}
 		}
 	}
+	slices.Sort(names)
 	return names
 }
 

@@ -196,6 +196,8 @@ func TestQuickstart(t *testing.T) {
 				t.Errorf("the web server answers %s, %s", answer.Status, answer.Header.Get("Content-Type"))
 			}
 
+			checkRelyingParty(t, printed)
+
 			// A second one in the same folder says why not.
 			second := exec.Command(bin, "quickstart", "--dir", dir)
 			second.SysProcAttr = cmd.SysProcAttr
@@ -220,6 +222,7 @@ func TestQuickstart(t *testing.T) {
 			if groups := authserver("group", "list"); !strings.Contains(groups, "kept") {
 				t.Errorf("the data is gone: %s", groups)
 			}
+			checkRelyingParty(t, again)
 			interrupt(t, cmd)
 		})
 	}

@@ -144,7 +144,7 @@ begin
     made.require_pkce := true;
   end if;
   if made.token_endpoint_auth_method <> 'private_key_jwt' or p_settings ? 'jwks_uri' and not p_settings ? 'jwks' then
-    made.jwks := p_settings -> 'jwks';
+    made.jwks := nullif(p_settings -> 'jwks', 'null');
   end if;
   if made.token_endpoint_auth_method <> 'private_key_jwt' or p_settings ? 'jwks' and not p_settings ? 'jwks_uri' then
     made.jwks_uri := p_settings ->> 'jwks_uri';

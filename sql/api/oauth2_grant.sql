@@ -321,17 +321,10 @@ begin
   if refreshable then
     insert into auth.oauth2_refresh_tokens (id, grant_id, secret_hash) values (p_family, granted.id, p_secret_hash);
   end if;
-  session_id := granted.session_id;
-  scope := granted.scope;
-  resources := granted.resources;
-  nonce := granted.nonce;
-  claims := granted.claims;
-  auth_time := granted.auth_time;
-  amr := granted.amr;
-  acr := granted.acr;
-  expires_at := granted.expires_at;
-  select i.subject, i.identifier, i.full_name, i.primary_address, i.groups, i.permissions, i.attributes
-    into subject, identifier, full_name, primary_address, groups, permissions, attributes
+  select granted.session_id, granted.scope, granted.resources, granted.nonce, granted.claims, granted.auth_time, granted.amr, granted.acr,
+         granted.expires_at, i.subject, i.identifier, i.full_name, i.primary_address, i.groups, i.permissions, i.attributes
+    into session_id, scope, resources, nonce, claims, auth_time, amr, acr,
+         expires_at, subject, identifier, full_name, primary_address, groups, permissions, attributes
     from auth.oauth2_identity(granted.user_id, client, granted.scope, granted.claims) i;
 end
 $$;
@@ -448,19 +441,11 @@ begin
     return;
   end if;
 
-  session_id := granted.session_id;
-  scope := coalesce(p_scope, granted.scope);
-  resources := coalesce(p_resources, granted.resources);
-  claims := granted.claims;
-  auth_time := granted.auth_time;
-  amr := granted.amr;
-  acr := granted.acr;
-  expires_at := granted.expires_at;
-  refreshable := true;
-  generation := p_generation + 1;
-  select i.subject, i.identifier, i.full_name, i.primary_address, i.groups, i.permissions, i.attributes
-    into subject, identifier, full_name, primary_address, groups, permissions, attributes
-    from auth.oauth2_identity(granted.user_id, client, scope, granted.claims) i;
+  select granted.session_id, coalesce(p_scope, granted.scope), coalesce(p_resources, granted.resources), granted.claims, granted.auth_time, granted.amr,
+         granted.acr, granted.expires_at, true, p_generation + 1, i.subject, i.identifier, i.full_name, i.primary_address, i.groups, i.permissions, i.attributes
+    into session_id, scope, resources, claims, auth_time, amr,
+         acr, expires_at, refreshable, generation, subject, identifier, full_name, primary_address, groups, permissions, attributes
+    from auth.oauth2_identity(granted.user_id, client, coalesce(p_scope, granted.scope), granted.claims) i;
 end
 $$;
 

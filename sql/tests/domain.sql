@@ -1,5 +1,5 @@
 -- Domains: creation, redirects, parents, removal.
-select plan(56);
+select plan(57);
 
 -- What most of these calls leave as it is.
 create function auth.create_domain(p_name text, p_redirect_to text default null, p_jwt_subdomains boolean default false)
@@ -110,6 +110,11 @@ select is((select (r.outcome, r.registries)::text from api.remove_domains(array(
   '(has_registries,"{r1,r2}")', 'a domain that registries belong to stays, and they are named');
 select is(auth.found('b.test', null, null), 'b.test', '(it does)');
 delete from auth.docker_registries r;
+insert into auth.oauth2_clients (client_id, name, type, token_endpoint_auth_method, grant_types, domain_id)
+  select n, n, 'public', 'none', '{authorization_code}', d.id from auth.domains d, unnest(array['c2', 'c1']) n where d.name = 'b.test';
+select is((select (r.outcome, r.clients)::text from api.remove_domains(array(select d.id from auth.domains d where d.name = 'b.test'), true, false) r),
+  '(has_clients,"{c1,c2}")', 'so does one of clients');
+delete from auth.oauth2_clients c;
 select is(auth.removed(array['b.test'], true, false), 'b.test ok 0 ', 'until they are gone');
 select is((select r.outcome from api.remove_domains(array[0], true, false) r), 'gone', 'what is not there is said');
 

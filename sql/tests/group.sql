@@ -1,5 +1,5 @@
 -- Groups: creation, listing, removal.
-select plan(28);
+select plan(31);
 
 create function auth.remove_group(p_selector text)
 returns text language sql
@@ -58,3 +58,16 @@ select is((select c.outcome from api.create_group((select g.id::text from auth.g
   'a group may be named like the id of another');
 select isnt(auth.remove_group((select g.id::text from auth.groups g where g.name = 'Wiki')), 'ok: Wiki', 'and goes first');
 select is(auth.remove_group((select g.id::text from auth.groups g where g.name = 'Wiki')), 'ok: Wiki', 'before the other does');
+
+-- A group that a client is for.
+do $$ begin
+  perform api.create_group('staff');
+  perform api.create_oauth2_client(n, jsonb_build_object('name', n, 'type', 'public', 'grant_types', array['authorization_code'], 'allowed_groups', array['staff']), null, null)
+     from unnest(array['Wiki', 'Book']) n;
+end $$;
+select is((select (r.outcome, r.detail)::text from api.remove_group('staff') r), '(required,"{Book,Wiki}")', 'it stays, and the clients are named');
+select is((select count(*) from api.list_groups('staff')), 1::bigint, '(it does)');
+do $$ begin perform api.remove_oauth2_clients(array(select c.id from auth.oauth2_clients c), false); end $$;
+select is(auth.remove_group('staff'), 'ok: staff', 'until they are gone');
+
+select * from finish();

@@ -1,6 +1,6 @@
 -- Clients of OAuth 2.0: made, found, edited, applied, removed; their secrets, and
 -- what a wrong one is refused for.
-select plan(149);
+select plan(150);
 
 create function pg_temp.make(p_client_id text, p_settings jsonb default '{}', p_sha256 bytea default null, p_hash text default null) returns text
 language sql as $$
@@ -159,6 +159,7 @@ select is(pg_temp.edit('c1', '{"jwks": {"keys": [2]}}'), 'ok: jwks, jwks_uri', '
 select is(pg_temp.edit('c1', '{"type": "confidential"}'), 'ok', 'a confidential client stays what it is');
 select is(pg_temp.edit('c1', '{"token_endpoint_auth_method": "none"}'), 'ok: jwks, token_endpoint_auth_method, type', 'without keys it is public');
 select is(pg_temp.edit('c1', '{"token_endpoint_auth_method": "client_secret_post"}'), 'ok: token_endpoint_auth_method, type', 'with a secret it is not');
+select is(pg_temp.edit('c1', '{"jwks": null, "jwks_uri": null}'), 'ok', 'that it has no keys may be said');
 
 -- Secrets.
 select is(pg_temp.add('nothing', 'h'), 'gone: 0', 'nothing gets none');

@@ -204,6 +204,7 @@ select is(pg_temp.during(n.change, n.question || $$ || '; ' || pg_temp.revoked('
     ('an older one', 'select 1', $$pg_temp.rotate('f', 0)$$, 'replayed; refresh token replayed; revoked'),
     ('whatever its secret', 'select 1', $$pg_temp.rotate('f', 0, p_secret => 'x')$$, 'replayed; refresh token replayed; revoked'),
     ('whoever comes with it', 'select 1', $$pg_temp.rotate('f', 0, 'other')$$, 'replayed; refresh token replayed; revoked'),
+    ('one that never was', 'select 1', $$pg_temp.rotate('f', -1)$$, 'unknown; no; ok 3'),
     ('one of another family', 'select 1', $$pg_temp.rotate('nothing', 0)$$, 'unknown; no; ok 3')) n (name, change, question, want);
 select is((select (r.outcome, r.grant_id = pg_temp.id('f'), r.user_id = pg_temp.user_id(), num_nonnulls(r.reason, r.session_id, r.scope, r.subject, r.identifier, r.groups, r.refreshable, r.generation))::text
              from api.rotate_refresh_token(md5('f')::uuid, 0, sha256('f0'), sha256('f1'), 'wiki', null, null, '10 s', null, null) r), '(replayed,t,t,0)', 'whose grant is revoked');

@@ -1,5 +1,5 @@
 -- Permissions: creation, granting, revoking, removal; memberships.
-select plan(60);
+select plan(90);
 
 create function pg_temp.user_id(p_identifier text) returns uuid
 language sql as $$ select u.id from auth.users u where u.identifier = p_identifier $$;
@@ -107,5 +107,48 @@ select is((select r.outcome from api.remove_permission('wiki.edit', false) r), '
 select is((select r.outcome from api.remove_permission('wiki.edit', false) r), 'unknown', 'once');
 select is((pg_temp.last_audit('wiki.edit')).before - 'id', '{"name": "Edit the wiki", "permission_name": "wiki.edit", "users": ["bob"], "groups": ["staff"]}'::jsonb,
   'the audit trail has who lost it');
+
+-- What OAuth 2.0 clients require.
+do $$ begin
+  perform api.create_permission('book.edit', 'Edit the book');
+  perform api.create_permission('book.admin', 'Run the book');
+  perform api.create_permission('book.boss', 'Run the book');
+  perform api.create_oauth2_client('c1', '{"name": "Book", "type": "public", "grant_types": ["authorization_code"]}', null, null);
+  perform api.create_oauth2_client('c2', '{"name": "c1", "type": "public", "grant_types": ["authorization_code"]}', null, null);
+end $$;
+select is((select pg_temp.say(r.outcome, r.detail, r.name, r.changed) from api.require_permissions('Book', array['book.edit', 'x', 'Edit the book', 'y']) r), 'ok|x y|Book|book.edit',
+  'a client requires what is there; what is not is said');
+select is((select pg_temp.say(r.outcome, r.detail, r.name, r.changed) from api.require_permissions('c1', array['book.edit', 'book.admin']) r), 'ok||Book|book.admin', 'once; the client_id wins');
+select is((select pg_temp.say(r.outcome, r.detail, r.name, r.changed) from api.require_permissions('c1', array['x']) r), 'ok|x|Book|', 'nothing that is there');
+select is((select pg_temp.say(r.outcome, r.detail, null, r.changed) from api.require_permissions('c1', array['x', 'book.boss', 'Run the book']) r), 'ambiguous|book.admin book.boss', 'nothing of what is not clear');
+select is((select r.outcome from api.require_permissions('c9', array['book.edit']) r), 'no_client', 'the client has to be there');
+select results_eq($$ select l.permission_name, l.name from api.list_client_permissions('Book') l $$, $$ values ('book.admin', 'Run the book'), ('book.edit', 'Edit the book') $$, 'what it requires is listed');
+select is_empty($$ select from api.list_client_permissions('c2') $$, 'another requires nothing');
+select is((pg_temp.last_audit('c1')).after, '{"permissions": ["book.admin"]}'::jsonb, 'the audit trail has it');
+select is((select pg_temp.say(r.outcome, r.detail, null, null) from api.remove_permission('book.edit', false) r), 'required|Book', 'what is required stays');
+select is((select r.outcome from api.remove_permission('book.edit', true) r), 'required', 'a dry run says so');
+select is((select pg_temp.say(d.outcome, d.detail, d.name, d.changed) || d.remaining from api.drop_permissions('c1', array['book.edit', 'x'], true) d), 'ok|x|Book|book.edit1', 'a dry run says what would go');
+select is((select count(*) from api.list_client_permissions('c1')), 2::bigint, 'and takes nothing');
+select is((select pg_temp.say(d.outcome, d.detail, d.name, d.changed) || d.remaining from api.drop_permissions('c1', array['book.edit', 'x'], false) d), 'ok|x|Book|book.edit1', 'one goes');
+select is((select d.changed from api.drop_permissions('c1', array['book.edit'], false) d), '{}', 'once');
+select is((select d.outcome from api.drop_permissions('c1', array['Run the book'], false) d), 'ambiguous', 'not what is not clear');
+select is((select d.outcome from api.drop_permissions('c9', array['book.admin'], false) d), 'no_client', 'nobody drops nothing');
+select is((select d.remaining from api.drop_permissions('c1', array['book.admin'], null) d), 0::bigint, 'null is not yes');
+select is((select count(*) from api.list_client_permissions('c1')), 1::bigint, '(it is not)');
+select is((pg_temp.last_audit('c1')).before, '{"permissions": ["book.edit"]}'::jsonb, 'the audit trail has it');
+select is((select r.outcome from api.remove_permission('book.edit', false) r), 'ok', 'what nobody requires goes');
+
+-- What all of them require.
+select is_empty($$ select from api.oauth2_policy() $$, 'nothing');
+select is((select pg_temp.say(e.outcome, e.detail, e.permission_name, null) from api.edit_oauth2_policy('book.boss') e), 'ok||book.boss', 'a permission');
+select is((select e.outcome from api.edit_oauth2_policy('book.boss') e), 'ok', 'again');
+select results_eq($$ select y.permission_name, y.name from api.oauth2_policy() y $$, $$ values ('book.boss', 'Run the book') $$, 'it is shown');
+select is((select r.outcome from api.remove_permission('book.boss', false) r), 'global', 'it stays');
+select is((select pg_temp.say(e.outcome, e.detail, null, null) from api.edit_oauth2_policy('x') e), 'unknown|x', 'what is not there is nothing');
+select is((select pg_temp.say(e.outcome, e.detail, null, null) from api.edit_oauth2_policy('Run the book') e), 'ambiguous|book.admin book.boss', 'nor what is not clear');
+select is((select e.outcome from api.edit_oauth2_policy(null) e), 'ok', 'nothing again');
+select is((select r.outcome from api.remove_permission('book.boss', false) r), 'ok', 'and it goes');
+select results_eq($$ select a.before ->> 'permission', a.after ->> 'permission' from auth.audit a where a.action = 'oauth2_policy.edit' order by a.id $$,
+  $$ values (null, 'book.boss'), ('book.boss', null) $$, 'both are recorded');
 
 select * from finish();
