@@ -9,6 +9,10 @@
 //	database.go  a PostgreSQL server with our schema and the people of testdata
 //	program.go   our own programs, as they are installed
 //	authserver.go  a running authserver serve, for those that ask over HTTP
+//	provider.go  the OpenID provider, and people who sign in with plain forms
+//	browser.go   Chromium, for what depends on a browser
+//	relyingparty.go  applications by npm's openid-client, and kube-apiserver's
+//	             authenticator; npm/ and kubernetes/ have their programs
 //	registry.go  Docker registries, their clients, and what their code says of a token
 //	guide.go     what a guide says to type and to write
 //	imap.go, smtp.go, web.go  clients, as small as the questions they ask

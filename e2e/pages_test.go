@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
@@ -251,7 +253,15 @@ func (b *Tab) back() {
 func TestPagesNative(t *testing.T) {
 	t.Parallel()
 	const scheme = "com.example.app:/callback"
-	s := newStage(t, "native", show("Site"), nil, "--set-client-type", "public", "--set-token-endpoint-auth-method", "none",
+	policed := newSite(t, "policed.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			http.Redirect(w, r, scheme, http.StatusSeeOther)
+			return
+		}
+		w.Header().Set("Content-Security-Policy", "form-action 'self'")
+		write(`<form method="post"><button>Go</button></form>`)(w, r)
+	}))
+	s := newStage(t, "native", show("Site"), []smallSite{policed}, "--set-client-type", "public", "--set-token-endpoint-auth-method", "none",
 		"--set-redirect-uri", scheme, "--set-redirect-uri", "http://127.0.0.1/callback", "--set-redirect-uri", "http://[::1]/callback",
 		"--set-redirect-uri", "http://localhost/callback", "--set-require-pkce")
 	program := httptest.NewServer(show("Program"))
@@ -268,16 +278,37 @@ func TestPagesNative(t *testing.T) {
 	tab.Press("Allow")
 	tab.isAt("http://localhost" + port + "/callback?code=oc_")
 
-	// There is no such program here, which Chromium says after it has asked the
-	// policy.
+	// There is no such program here, and the tab stays where it is. A policy that
+	// does not know of the scheme would be violated.
 	launched := func(tab *Tab, button string) {
 		t.Helper()
-		tab.Click(button)
-		tab.await("look for the program", func() bool {
-			return slices.ContainsFunc(tab.Console(), func(line string) bool {
-				return strings.Contains(line, "Failed to launch '"+scheme+"?code=oc_")
-			})
+		redirects := make(chan string, 100)
+		chromedp.ListenTarget(tab.ctx, func(event any) {
+			if answer, ok := event.(*network.EventResponseReceivedExtraInfo); ok {
+				for name, value := range answer.Headers {
+					if strings.EqualFold(name, "Location") {
+						redirects <- fmt.Sprint(value)
+					}
+				}
+			}
 		})
+		tab.do("watching redirects", network.Enable())
+		tab.Click(button)
+		for {
+			select {
+			case to := <-redirects:
+				if strings.HasPrefix(to, scheme+"?code=oc_") {
+					return
+				}
+			case <-time.After(patience):
+				t.Fatal("the program was not called")
+			}
+		}
+	}
+	tab.Open(policed.url)
+	tab.Click("button")
+	if violations := tab.AwaitViolation(); !strings.Contains(violations[0], "form-action") {
+		t.Errorf("without the scheme in the policy: %q", violations)
 	}
 	tab.Open(s.authorize(append(pkce, scheme, "prompt", "consent")...))
 	launched(tab, `[value="allow"]`)
@@ -456,6 +487,8 @@ func TestPagesUILocales(t *testing.T) {
 	in("uk")
 	press(`[value="allow"]`)
 	in("uk")
+	tab.Open(s.authorize("ui_locales", "ru", "redirect_uri", "https://evil.test/"))
+	in("ru")
 	tab.Open(s.auth.URL("/o2/logout/?ui_locales=ru"))
 	in("ru")
 	press("form button")

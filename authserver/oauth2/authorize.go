@@ -193,7 +193,7 @@ func (s *Server) denied(w http.ResponseWriter, r *http.Request, q *authorization
 		return s.refuse(w, r, q, errAccessDenied)
 	}
 	s.forget(r, q)
-	return web.Denied.Render(w, r, http.StatusForbidden, web.DeniedData{User: d.Identifier}, web.Options{UILocales: q.uiLocales})
+	return web.Denied.Render(w, r, http.StatusForbidden, web.DeniedData{User: d.Identifier}, web.Options{UILocales: q.response.uiLocales})
 }
 
 var errAccessDenied = &Error{Code: "access_denied", Description: "The user may not use the application, or does not want to"}

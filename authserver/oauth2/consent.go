@@ -35,7 +35,7 @@ func (s *Server) askConsent(w http.ResponseWriter, r *http.Request, q *authoriza
 		Scope:        scope,
 		RedirectHost: redirectHost(q.response.uri),
 	}, web.Options{
-		UILocales:  q.uiLocales,
+		UILocales:  q.response.uiLocales,
 		FormAction: web.FormActions(q.response.uri, q.client.AllowedOrigins), // browsers follow no other redirect of the form
 	})
 }

@@ -204,7 +204,8 @@ type errorPage struct {
 // Write implements request.Refusal.
 func (e errorPage) Write(w http.ResponseWriter) {
 	e.headers(w)
-	err := web.Error.Render(w, e.r, e.HTTPStatus(), web.ErrorData{Code: e.Code, Description: e.Description}, web.Options{})
+	err := web.Error.Render(w, e.r, e.HTTPStatus(), web.ErrorData{Code: e.Code, Description: e.Description},
+		web.Options{UILocales: e.r.URL.Query().Get("ui_locales")})
 	if err != nil {
 		panic("oauth2: " + err.Error()) // two texts can be rendered
 	}

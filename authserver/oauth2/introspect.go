@@ -9,10 +9,14 @@ import (
 )
 
 // Introspect serves POST /introspect (RFC 7662): what a resource server has to
-// know about a token that somebody has shown to it. It may ask about tokens that
-// are for it, and a client about its own; about all others only a client that
+// know about a token that somebody has shown to it. It may ask about access tokens
+// that are for it, and a client about its own; about all others only a client that
 // may introspect. To whoever may not know, a token is not active, and no more is
 // said of one that is not.
+//
+// Refresh tokens are a matter between us and their client. There are resource
+// servers, Dovecot and mod_auth_openidc among them, that look at nothing but
+// whether a token is active: they would take one for an access token.
 func (s *Server) Introspect(w http.ResponseWriter, r *http.Request) error {
 	q, err := s.authenticate(w, r, "/introspect")
 	if err != nil {
@@ -56,7 +60,7 @@ type introspection struct {
 	Username  string   `json:"username,omitempty"`
 	Email     string   `json:"email,omitempty"`
 	Scope     string   `json:"scope,omitempty"`
-	TokenType string   `json:"token_type,omitempty"` // Bearer, or refresh_token: no resource server takes one for the other
+	TokenType string   `json:"token_type,omitempty"` // Bearer, or refresh_token
 	IssuedAt  int64    `json:"iat,omitempty"`
 	ExpiresAt int64    `json:"exp,omitempty"`
 	JTI       string   `json:"jti,omitempty"`
@@ -101,7 +105,7 @@ func (s *Server) introspectRefreshToken(r *http.Request, q *clientRequest, t ref
 	if err != nil || state == nil {
 		return introspection{}, err
 	}
-	if state.ClientID != q.client.ClientID && !q.client.MayIntrospect {
+	if state.ClientID != q.client.ClientID {
 		return introspection{}, nil
 	}
 	return introspection{

@@ -65,10 +65,11 @@ func TestIntrospect(t *testing.T) {
 
 	// Who may know.
 	for clientID, may := range map[string]bool{"mail": true, "wiki": false, "robot": false} {
-		for _, token := range []string{got.AccessToken, got.RefreshToken} {
-			if h.introspect(t, clientID, token).Active != may {
-				t.Errorf("%s may know: %t", clientID, !may)
-			}
+		if h.introspect(t, clientID, got.AccessToken).Active != may {
+			t.Errorf("%s may know: %t", clientID, !may)
+		}
+		if h.introspect(t, clientID, got.RefreshToken).Active {
+			t.Errorf("%s may take a refresh token for an access token", clientID)
 		}
 	}
 	own := h.issued(t, asClient("robot", "/o2/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"backup:read"}}))
@@ -130,15 +131,19 @@ func TestIntrospectAnew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := h.tokensOf(t)
 			h.arrange(t, tt.change)
-			for _, token := range []string{got.AccessToken, got.RefreshToken} {
-				if h.introspect(t, "mail", token).Active {
-					t.Error("active")
+			tokens := map[string]string{"mail": got.AccessToken, "trusted": got.RefreshToken} // by who asks
+			if name == "client" {
+				delete(tokens, "trusted") // it cannot ask
+			}
+			for clientID, token := range tokens {
+				if h.introspect(t, clientID, token).Active {
+					t.Errorf("active, for %s", clientID)
 				}
 			}
 			h.arrange(t, tt.back)
-			for _, token := range []string{got.AccessToken, got.RefreshToken} {
-				if !h.introspect(t, "mail", token).Active {
-					t.Error("not active again")
+			for clientID, token := range tokens {
+				if !h.introspect(t, clientID, token).Active {
+					t.Errorf("not active again, for %s", clientID)
 				}
 			}
 		})

@@ -46,8 +46,8 @@ func single(p url.Values, name string) (string, error) {
 // order in which mistakes are found, but for client_id, redirect_uri and state.
 // What else it says is ignored, and not saved.
 var authorizationParameters = []string{
-	"response_mode", "request", "request_uri", "registration", "response_type", "scope", "nonce",
-	"code_challenge", "code_challenge_method", "prompt", "max_age", "ui_locales",
+	"response_mode", "ui_locales", "request", "request_uri", "registration", "response_type", "scope", "nonce",
+	"code_challenge", "code_challenge_method", "prompt", "max_age",
 	"id_token_hint", "login_hint", "acr_values", "claims",
 }
 
@@ -79,7 +79,6 @@ type authorization struct {
 	acr         []string
 	prompt      prompt
 	maxAge      time.Duration // negative: any
-	uiLocales   string
 }
 
 // A prompt is what the client wants to happen (OpenID Connect Core section
@@ -264,7 +263,7 @@ func (s *Server) readParameter(q *authorization, name, value string) (err error)
 		q.maxAge, err = readMaxAge(value)
 		return err
 	case "ui_locales":
-		q.uiLocales = value
+		q.response.uiLocales = value
 	case "id_token_hint":
 		return s.readHint(q, value)
 	case "claims":

@@ -16,6 +16,8 @@ type response struct {
 	state    string // as it was sent; empty: it was not
 	issuer   string
 	origins  []string // of the application, to which uri may send the browser on
+
+	uiLocales string // the languages for pages
 }
 
 // send answers with a parameter, be it code or error, and what belongs to it.
@@ -30,6 +32,7 @@ func (a response) send(w http.ResponseWriter, r *http.Request, parameters ...[2]
 	if a.formPost {
 		h.Set("Referrer-Policy", "origin") // else the form is from nowhere, and refused by careful applications
 		return web.FormPost.Render(w, r, http.StatusOK, web.FormPostData{Action: a.uri, Fields: parameters}, web.Options{
+			UILocales:  a.uiLocales,
 			FormAction: web.FormActions(a.uri, a.origins),
 			Script:     true,
 		})

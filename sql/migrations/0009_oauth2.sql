@@ -157,8 +157,9 @@ create table auth.oauth2_claims (
   type      text not null default 'string',
 
   constraint oauth2_claims_name_form check (name ~ '^[A-Za-z][A-Za-z0-9_:./-]{0,126}$'),
-  -- What a token says of itself, and what is known without attributes.
-  constraint oauth2_claims_name_is_free check (name <> all (array[
+  -- What a token says of itself, and what is known without attributes. Some that
+  -- read JSON do not care for case.
+  constraint oauth2_claims_name_is_free check (lower(name) <> all (array[
     'iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'auth_time', 'nonce', 'acr', 'amr', 'azp', 'at_hash', 'c_hash', 's_hash', 'sid',
     'client_id', 'scope', 'cnf', 'act', 'may_act', 'events', 'active', 'token_type', 'grant_id',
     'name', 'preferred_username', 'nickname', 'username', 'email', 'email_verified', 'groups', 'permissions', 'scopes', 'user_id', 'state'])),
