@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -1036,4 +1038,32 @@ func TestConformancePage(t *testing.T) {
 			t.Errorf("%s lists\n%s\nand the tests walk through\n%s", plan, fmt.Sprint(listed), fmt.Sprint(walked))
 		}
 	}
+	for _, named := range regexp.MustCompile("`([a-z0-9]+)\\.(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1) {
+		dir := "../authserver/" + named[1]
+		if named[1] == "e2e" {
+			dir = "."
+		}
+		if !hasTest(t, dir, named[2]) {
+			t.Errorf("there is no test %s.%s", named[1], named[2])
+		}
+	}
+}
+
+// hasTest tells whether a folder has a test with this name.
+func hasTest(t *testing.T, dir, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(source), "\nfunc "+name+"(t *testing.T)") {
+			return true
+		}
+	}
+	return false
 }

@@ -243,7 +243,7 @@ func TestGrantsKill(t *testing.T) {
 		between   = 200 // answers
 	)
 	s := newGrantServer(t, customers)
-	codes := s.codes(8000)
+	codes := s.codes(5000)
 	stop := make(chan struct{})
 	var next atomic.Int64
 	var work sync.WaitGroup

@@ -282,26 +282,36 @@ func TestPagesNative(t *testing.T) {
 	// does not know of the scheme would be violated.
 	launched := func(tab *Tab, button string) {
 		t.Helper()
-		redirects := make(chan string, 100)
+		events := make(chan any, 1000)
 		chromedp.ListenTarget(tab.ctx, func(event any) {
-			if answer, ok := event.(*network.EventResponseReceivedExtraInfo); ok {
-				for name, value := range answer.Headers {
-					if strings.EqualFold(name, "Location") {
-						redirects <- fmt.Sprint(value)
-					}
-				}
+			switch event.(type) {
+			case *network.EventResponseReceivedExtraInfo, *network.EventLoadingFailed:
+				events <- event
 			}
 		})
-		tab.do("watching redirects", network.Enable())
+		tab.do("watching the network", network.Enable())
 		tab.Click(button)
+		var called network.RequestID
+		deadline := time.After(patience)
 		for {
 			select {
-			case to := <-redirects:
-				if strings.HasPrefix(to, scheme+"?code=oc_") {
+			case event := <-events:
+				switch event := event.(type) {
+				case *network.EventResponseReceivedExtraInfo:
+					if to := fmt.Sprint(event.Headers["Location"], event.Headers["location"]); strings.Contains(to, scheme+"?code=oc_") {
+						called = event.RequestID
+					}
+				case *network.EventLoadingFailed:
+					if event.RequestID != called {
+						break
+					}
+					if event.BlockedReason != "" {
+						t.Errorf("the program was not called: %s, %s", event.ErrorText, event.BlockedReason)
+					}
 					return
 				}
-			case <-time.After(patience):
-				t.Fatal("the program was not called")
+			case <-deadline:
+				t.Fatalf("the program was not called: %q", called)
 			}
 		}
 	}

@@ -154,6 +154,9 @@ func oauth2RotateSecretCommand(db *database, profile *account.Profile) *cli.Comm
 				if err != nil {
 					return err
 				}
+				if method := settingOf[string](client.Settings, "token_endpoint_auth_method"); !strings.HasPrefix(method, "client_secret_") {
+					return errNoSecret
+				}
 				if keep > 0 && len(client.Secrets) > 1 {
 					return fmt.Errorf("client %s has two secrets already; oauth2 end-secret ends one", client.name())
 				}
@@ -175,7 +178,8 @@ func oauth2RotateSecretCommand(db *database, profile *account.Profile) *cli.Comm
 }
 
 // rotateOAuth2Secret gives a client another secret, which publish hands out. The
-// old ones end when it has; if it fails, the new one does.
+// old one ends when it has; if it fails, the new one does. Of two, the older ends
+// first.
 func rotateOAuth2Secret(ctx context.Context, c *cli.Context, conn *pgx.Conn, client oauth2Client, stored storedSecret, keep time.Duration, publish func() error) error {
 	old := client.Secrets
 	if len(old) > 1 {

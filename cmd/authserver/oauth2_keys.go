@@ -128,7 +128,7 @@ func verifyingKeys(ctx context.Context, conn *pgx.Conn) ([]verifyingKey, error) 
 	return all, nil
 }
 
-// keyFile is a file of a key that is not as it should be.
+// staleKeyFile is a file of a key that is not as it should be.
 type staleKeyFile struct {
 	path string
 	want []byte // nil: it should not be there

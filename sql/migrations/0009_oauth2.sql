@@ -279,3 +279,4 @@ alter table auth.audit
 
 -- Functions whose parameters or columns change; sql/api makes them anew.
 drop function if exists api.remove_group(text);
+drop function if exists api.remove_domains(bigint[], boolean, boolean);
