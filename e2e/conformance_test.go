@@ -1005,6 +1005,46 @@ func TestConformanceLogout(t *testing.T) {
 	newConformance(t, "logout").run(t, logoutModules)
 }
 
+// What the page says to type makes the clients of the suite, and removes them.
+func TestConformanceClients(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, line := range regexp.MustCompile(`(?m)^\$ (.+)$`).FindAllStringSubmatch(string(text), -1) {
+		lines = append(lines, line[1])
+	}
+	db := OpenProviderDatabase(t)
+	db.Type(t, strings.Join(lines, "\n"))
+	var clients []struct {
+		Name           string   `json:"client_name"`
+		RequirePKCE    bool     `json:"require_pkce"`
+		RedirectURIs   []string `json:"redirect_uris"`
+		PostLogoutURIs []string `json:"post_logout_redirect_uris"`
+	}
+	shown := db.Operate(t, "oauth2", "show", "suite", "suite2", "suite3", "-f", "json")
+	if err := json.Unmarshal([]byte(shown), &clients); err != nil || len(clients) != 3 {
+		t.Fatalf("%v: %s", err, shown)
+	}
+	for _, c := range clients {
+		want := "/callback"
+		if c.Name == "suite2" {
+			want = "/callback?dummy1=lorem&dummy2=ipsum"
+		}
+		if c.RequirePKCE || !slices.Contains(c.RedirectURIs, "https://localhost.emobix.co.uk:8443/test/a/authserver"+want) ||
+			!slices.Equal(c.PostLogoutURIs, []string{"https://localhost.emobix.co.uk:8443/test/a/authserver/post_logout_redirect"}) {
+			t.Errorf("client %+v", c)
+		}
+	}
+	removal := regexp.MustCompile("`(authserver oauth2 remove [^`]+)`").FindStringSubmatch(string(text))
+	if removal == nil {
+		t.Fatal("the page does not say how they are removed")
+	}
+	db.Type(t, removal[1])
+}
+
 // The page says of each module which test shows it.
 func TestConformancePage(t *testing.T) {
 	t.Parallel()

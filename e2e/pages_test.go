@@ -369,7 +369,6 @@ func (b *Tab) examine(name, language string) {
 		if size.Page > size.Screen || size.Ground > size.Screen {
 			b.t.Errorf("%s, %s, %s: the page is wider than the screen: %+v", name, language, l.name, size)
 		}
-		shot(b, name+"-"+language+"-"+l.name)
 	}
 	b.look(b.visitor.Dark, b.visitor.Phone)
 }

@@ -14,8 +14,7 @@ import (
 // A relying party's library is the judge of the whole document.
 func TestDiscovery(t *testing.T) {
 	h := newHouse(t)
-	var site *httptest.Server
-	site = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimPrefix(r.URL.Path, "/o2/.well-known")
 		r.URL.Path = map[string]string{"/openid-configuration": "/discovery", "/jwks.json": "/jwks"}[path]
 		h.mux.ServeHTTP(w, r)
