@@ -201,7 +201,7 @@ func New(cfg Config) http.Handler {
 	for _, path := range []string{"/logout", "/action/logout"} {
 		mux.Handle("POST "+path, form(signIn((*session.Sessions).Logout)))
 	}
-	mux.Handle("GET /static/", anyone(web.Static.ServeHTTP))
+	mux.Handle("GET /static/{file}", anyone(web.Static.ServeHTTP))
 
 	for _, mount := range cfg.Mounts {
 		for _, method := range []string{"GET ", "POST "} {

@@ -591,6 +591,7 @@ func TestRoutes(t *testing.T) {
 		{"GET /o2/", 404, "", "404 page not found\n"},
 		{"GET /o/authorize", 404, "", "404 page not found\n"}, // no mount of this server
 		{"GET /static/x", 404, "", "404 page not found\n"},
+		{"GET /static/", 404, "", "404 page not found\n"}, // and no redirect to itself
 		{"PUT /docker/token/", 405, "GET, HEAD, POST", "Method Not Allowed\n"},
 		{"GET /checkpassword/", 405, "POST", "Method Not Allowed\n"},
 		{"TRACE /getkey/", 405, "GET, HEAD", "Method Not Allowed\n"},

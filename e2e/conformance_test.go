@@ -479,7 +479,7 @@ var basicModules = []module{
 	{"oidcc-idtoken-signature", func(w *walk) {
 		p := w.request()
 		got, _ := w.tokens(p, w.code(p))
-		token, err := jose.ParseSigned(got.IDToken, []jose.SignatureAlgorithm{jose.RS256})
+		token, err := jose.ParseSignedCompact(got.IDToken, []jose.SignatureAlgorithm{jose.RS256})
 		if err != nil || token.Signatures[0].Header.KeyID == "" {
 			w.Errorf("ID token: %v, %+v", err, token)
 		}
@@ -642,14 +642,14 @@ var basicModules = []module{
 			w.redirect + "/" + rand.Text(), // which the suite sends
 			w.redirect + "?a=b", w.redirect + "/", w.redirect + "#f", w.redirect + "%20", w.redirect + "/../callback",
 			strings.ToUpper(w.redirect), strings.Replace(w.redirect, "https:", "http:", 1),
-			strings.Replace(w.redirect, site.Host, site.Host+":8443", 1), strings.Replace(w.redirect, site.Host, "suite.example.com@evil.example", 1),
-			strings.Replace(w.redirect, site.Host, site.Host+".", 1), strings.Replace(w.redirect, site.Host, site.Host+".evil.example", 1),
-			strings.Replace(w.redirect, "callback", "c%61llback", 1), `https://suite.example.com\@evil.example/callback`,
+			strings.Replace(w.redirect, site.Host, site.Host+":8443", 1), strings.Replace(w.redirect, site.Host, "suite.example.com@evil.test", 1),
+			strings.Replace(w.redirect, site.Host, site.Host+".", 1), strings.Replace(w.redirect, site.Host, site.Host+".evil.test", 1),
+			strings.Replace(w.redirect, "callback", "c%61llback", 1), `https://suite.example.com\@evil.test/callback`,
 			"javascript:alert(1)", "//suite.example.com/callback", "callback",
 		} {
 			w.person.Open(w.authorizationURL(w.request("redirect_uri", uri)))
 			w.errorPage("invalid_request")
-			if strings.Contains(w.person.Body, "evil.example") || w.person.Header.Get("Location") != "" {
+			if strings.Contains(w.person.Body, "evil.test") || w.person.Header.Get("Location") != "" {
 				w.Errorf("%s: the page leads there\n%s", uri, w.person.Body)
 			}
 		}
@@ -851,7 +851,7 @@ var logoutModules = []module{
 	{"oidcc-rp-initiated-logout-bad-post-logout-redirect-uri", func(w *walk) {
 		token := w.signIn()
 		for _, uri := range []string{
-			suiteLoggedOut + "/" + rand.Text(), "https://evil.example/", w.redirect, "http" + strings.TrimPrefix(suiteLoggedOut, "https"), suiteLoggedOut + "#f",
+			suiteLoggedOut + "/" + rand.Text(), "https://evil.test/", w.redirect, "http" + strings.TrimPrefix(suiteLoggedOut, "https"), suiteLoggedOut + "#f",
 		} {
 			w.person.Open(w.endSession(token, "post_logout_redirect_uri", uri))
 			w.errorPage("invalid_request")

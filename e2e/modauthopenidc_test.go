@@ -107,6 +107,7 @@ type acceptingHTML struct{ http.RoundTripper }
 func (a acceptingHTML) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	r.Close = true // after its own error pages, the module has Apache answer once more
 	return a.RoundTripper.RoundTrip(r)
 }
 
@@ -416,7 +417,7 @@ func TestOpenIDCBearer(t *testing.T) {
 		return client
 	}
 	ask := func(url, token string, headers ...string) Page {
-		return NewBrowser(t).Visit(url, "", "", append(headers, "Authorization", "Bearer "+token)...)
+		return NewBrowser(t).Visit(url, "", "", append(headers, "Authorization", "Bearer "+token, "Connection", "close")...)
 	}
 	// Clients are known to a running server before long.
 	app := newClient("app", s.Site+"/api/", s.API+"/")

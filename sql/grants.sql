@@ -72,7 +72,7 @@ grant execute on function
   api.authorize(bytea, text, text[], text[], text, text, text, jsonb, timestamptz, text, text[], text, bytea, inet),
   api.redeem_code(bytea, text, text, text, uuid, bytea, bytea, timestamptz),
   api.rotate_refresh_token(uuid, int, bytea, bytea, text, text[], text[], interval, bytea, timestamptz),
-  api.create_password_grant(text, uuid, text[], text[], text[], text, uuid, bytea, bytea, timestamptz),
+  api.create_password_grant(text, uuid, text, bytea, text[], text[], text[], text, uuid, bytea, bytea, timestamptz),
   api.spend_client_assertion(text, bytea, timestamptz),
   api.check_access_token(uuid, text, text, text[], boolean),
   api.check_refresh_token(uuid, int, bytea),

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// queues keep one network of clients from having all cores compute its hashes:
+// Queues keep one network of clients from having all cores compute its hashes:
 // whoever guesses passwords of many names waits for the guesses before, and
 // others log in meanwhile. The zero value is ready for use.
-type queues struct {
+type Queues struct {
 	mu    sync.Mutex
 	lines map[netip.Prefix]*line // of networks that somebody waits in
 	most  time.Duration          // to wait; 0: maxWait
@@ -23,10 +23,10 @@ type line struct {
 	people int // who wait or have a place
 }
 
-// enter returns when it is the turn of somebody from this client's network, and
+// Enter returns when it is the turn of somebody from this client's network, and
 // how to leave again; or ErrBusy if that takes too long. Clients that nobody
 // knows are one network.
-func (q *queues) enter(ctx context.Context, client netip.Addr) (leave func(), err error) {
+func (q *Queues) Enter(ctx context.Context, client netip.Addr) (leave func(), err error) {
 	network := networkOf(client)
 	q.mu.Lock()
 	l := q.lines[network]

@@ -104,7 +104,7 @@ type Verifier struct {
 
 	verified successes
 	attempts singleflight.Group
-	queues   queues
+	queues   Queues
 	slowest  atomic.Int64   // a time.Duration: see verifyHash
 	working  sync.WaitGroup // what nobody waits for
 }
@@ -271,7 +271,7 @@ func (v *Verifier) verifyPassword(ctx context.Context, login Login, mac []byte) 
 	}
 
 	began := time.Now()
-	leave, err := v.queues.enter(ctx, login.Client)
+	leave, err := v.queues.Enter(ctx, login.Client)
 	var ok, needsRehash bool
 	if err == nil {
 		ok, needsRehash, err = v.verifyHash(ctx, begun, login.Password)

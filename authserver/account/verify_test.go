@@ -151,7 +151,7 @@ func (f dbFunc) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 func withoutCore(t testing.TB, v *Verifier, login Login, want string) {
 	t.Helper()
 	for range max(1, cap(cores)/2) {
-		leave, err := v.queues.enter(t.Context(), login.Client)
+		leave, err := v.queues.Enter(t.Context(), login.Client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -703,26 +703,26 @@ func TestUnknownClient(t *testing.T) {
 // One network's guesses wait for each other, and others do not wait for them.
 func TestQueues(t *testing.T) {
 	t.Parallel()
-	var q queues
+	var q Queues
 	guesser, other, neighbour := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8::2")
 	var leave []func()
 	for range max(1, cap(cores)/2) {
-		l, err := q.enter(t.Context(), guesser)
+		l, err := q.Enter(t.Context(), guesser)
 		if err != nil {
 			t.Fatal(err)
 		}
 		leave = append(leave, l)
 	}
 	q.most = time.Millisecond
-	if _, err := q.enter(t.Context(), neighbour); !errors.Is(err, ErrBusy) {
+	if _, err := q.Enter(t.Context(), neighbour); !errors.Is(err, ErrBusy) {
 		t.Errorf("the same /64: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := q.enter(ctx, neighbour); !errors.Is(err, ErrBusy) {
+	if _, err := q.Enter(ctx, neighbour); !errors.Is(err, ErrBusy) {
 		t.Errorf("somebody who has left: %v", err)
 	}
-	if l, err := q.enter(t.Context(), other); err != nil {
+	if l, err := q.Enter(t.Context(), other); err != nil {
 		t.Errorf("another network: %v", err)
 	} else {
 		l()
@@ -730,7 +730,7 @@ func TestQueues(t *testing.T) {
 	for _, l := range leave {
 		l()
 	}
-	if l, err := q.enter(t.Context(), neighbour); err != nil {
+	if l, err := q.Enter(t.Context(), neighbour); err != nil {
 		t.Errorf("after the guesses: %v", err)
 	} else {
 		l()

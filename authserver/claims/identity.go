@@ -54,7 +54,8 @@ func addPrimaryAddress(o *Object, name string, id *Identity) { o.addText(name, i
 // addAttribute adds the attribute of the claim's own name.
 func addAttribute(o *Object, name string, id *Identity) { o.addText(name, id.Attributes[name]) }
 
-// reserved are names that no custom claim has: what a token says of itself,
+// reserved are names that no custom claim has, as the table auth.oauth2_claims
+// says, too: what a token says of itself,
 // what tells kinds of tokens apart, and what is known of users without
 // attributes. locale and picture are missing, which another attribute may be
 // meant for.

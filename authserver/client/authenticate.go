@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -45,7 +46,7 @@ func (cs *Clients) Authenticate(r *http.Request, form url.Values, audiences []st
 	if sent.assertion != "" {
 		return cs.authenticateAssertion(r.Context(), sent.assertion, sent.clientID, audiences)
 	}
-	c, err := cs.authenticateSecret(r.Context(), sent.pairs)
+	c, err := cs.authenticateSecret(r.Context(), sent.pairs, request.Peer(r))
 	return c, nil, err
 }
 
@@ -135,12 +136,12 @@ func readBasic(scheme, header, clientID string) ([]pair, error) {
 
 // authenticateSecret returns the client that one of the pairs is right for.
 // Whatever is wrong, all secrets are compared.
-func (cs *Clients) authenticateSecret(ctx context.Context, pairs []pair) (*Client, error) {
+func (cs *Clients) authenticateSecret(ctx context.Context, pairs []pair, from netip.Addr) (*Client, error) {
 	var found *Client
 	var refused error
 	for _, p := range pairs {
 		c := cs.Client(p.clientID)
-		ok, err := cs.matches(ctx, c, p.secret)
+		ok, err := cs.matches(ctx, c, p.secret, from)
 		if err != nil {
 			return nil, err
 		}
@@ -149,13 +150,22 @@ func (cs *Clients) authenticateSecret(ctx context.Context, pairs []pair) (*Clien
 		case reason == "" && found == nil:
 			found = c
 		case refused == nil:
-			refused = fmt.Errorf("%w: %.64q: %s", ErrInvalidClient, p.clientID, reason)
+			refused = fmt.Errorf("%w: %s: %s", ErrInvalidClient, ShowID(p.clientID), reason)
 		}
 	}
 	if found != nil {
 		return found, nil
 	}
 	return nil, refused
+}
+
+// ShowID returns for the log what somebody has sent as a client_id. Some send the
+// secret in its place.
+func ShowID(clientID string) string {
+	if secret, err := Secret.Parse(clientID); err == nil {
+		return secret.String()
+	}
+	return fmt.Sprintf("%.64q", clientID)
 }
 
 // refuses returns why a pair does not authenticate c, or nothing; matches says

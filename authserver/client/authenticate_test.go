@@ -201,7 +201,7 @@ func TestRefusedAfterComparing(t *testing.T) {
 
 	cs := with(t, confidential("bare"), confidential("bare-off").disabled(), public("native"))
 	for _, id := range []string{"bare", "bare-off", "native", "gone"} {
-		if ok, err := cs.matches(t.Context(), cs.Client(id), "decoy"); !ok || err != nil {
+		if ok, err := cs.matches(t.Context(), cs.Client(id), "decoy", netip.Addr{}); !ok || err != nil {
 			t.Errorf("%s is not compared: %v", id, err)
 		}
 		for _, secret := range []string{"decoy", "wrong"} {
@@ -340,8 +340,8 @@ func TestLooksGenerated(t *testing.T) {
 		strings.Repeat("ä", 32):            false,
 		"":                                 false,
 	} {
-		if got := looksGenerated(text); got != want {
-			t.Errorf("looksGenerated(%q) = %v", text, got)
+		if got := LooksGenerated(text); got != want {
+			t.Errorf("LooksGenerated(%q) = %v", text, got)
 		}
 	}
 }

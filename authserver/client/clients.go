@@ -32,7 +32,8 @@ type Clients struct {
 	remote  map[string]*remoteKeys // by jwks_uri
 
 	macKey  [32]byte      // of this process: see secret.known
-	places  chan struct{} // for who computes a slow hash
+	lines   account.Queues
+	places  chan struct{} // for who computes a slow hash, and is the first of its line
 	working sync.WaitGroup
 }
 

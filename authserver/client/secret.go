@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -50,9 +51,9 @@ var nobody = func() *Client {
 	return &Client{secrets: []*secret{{sha256: sum}}}
 }()
 
-// matches reports whether text is a secret of c, which may be nil. The error is
-// account.ErrBusy.
-func (cs *Clients) matches(ctx context.Context, c *Client, text string) (bool, error) {
+// matches reports whether text, sent by somebody from an address, is a secret of
+// c, which may be nil. The error is account.ErrBusy.
+func (cs *Clients) matches(ctx context.Context, c *Client, text string, from netip.Addr) (bool, error) {
 	if c == nil || len(c.secrets) == 0 {
 		c = nobody
 	}
@@ -79,16 +80,22 @@ func (cs *Clients) matches(ctx context.Context, c *Client, text string) (bool, e
 			return true, nil
 		}
 	}
-	return cs.matchesSlow(ctx, c, text)
+	return cs.matchesSlow(ctx, c, text, from)
 }
 
 // hashWait is the longest that somebody waits for the hashes of others.
 const hashWait = 5 * time.Second
 
-// matchesSlow computes the slow hashes of c.
-func (cs *Clients) matchesSlow(ctx context.Context, c *Client, text string) (bool, error) {
+// matchesSlow computes the slow hashes of c. Whoever guesses waits for the guesses
+// before from the same network, and not the client itself, which is elsewhere.
+func (cs *Clients) matchesSlow(ctx context.Context, c *Client, text string, from netip.Addr) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
+	leave, err := cs.lines.Enter(ctx, from)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
 	select {
 	case cs.places <- struct{}{}:
 	case <-ctx.Done():
@@ -139,7 +146,7 @@ func (cs *Clients) mac(text string) (mac [sha256.Size]byte) {
 // convert replaces the slow hash of a text that nobody can guess. No request
 // waits for it; what fails is tried again with the next.
 func (cs *Clients) convert(ctx context.Context, c *Client, s *secret, text string) {
-	if !looksGenerated(text) || !s.converting.CompareAndSwap(false, true) {
+	if !LooksGenerated(text) || !s.converting.CompareAndSwap(false, true) {
 		return
 	}
 	sum := sha256.Sum256([]byte(text))
@@ -157,9 +164,9 @@ const (
 	minDistinct  = 8  // of them: what a program has drawn has no fewer
 )
 
-// looksGenerated reports whether a program has made up the secret, so that a
+// LooksGenerated reports whether a program has made up the secret, so that a
 // fast hash is enough for it.
-func looksGenerated(text string) bool {
+func LooksGenerated(text string) bool {
 	if len(text) < minGenerated {
 		return false
 	}

@@ -13,6 +13,9 @@ import (
 	"authbridge/internal/opaque"
 )
 
+// authorizing is what is counted of browsers, beside the grant types.
+const authorizing = "authorize"
+
 // codes are authorization codes.
 var codes = opaque.Kind{Prefix: "oc_", Name: "authorization code"}
 
@@ -140,6 +143,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, q *authorization
 			audit.ConsentGiven(r.Context(), request.Peer(r), q.client.ClientID, q.scope, d.Identifier)
 		}
 		s.forget(r, q)
+		s.observe(authorizing, "ok")
 		return q.response.send(w, r, [2]string{"code", code.Text()})
 	case "login_required":
 		return s.login(w, r, q)
@@ -193,6 +197,7 @@ func (s *Server) denied(w http.ResponseWriter, r *http.Request, q *authorization
 		return s.refuse(w, r, q, errAccessDenied)
 	}
 	s.forget(r, q)
+	s.observe(authorizing, errAccessDenied.Code)
 	return web.Denied.Render(w, r, http.StatusForbidden, web.DeniedData{User: d.Identifier}, web.Options{UILocales: q.response.uiLocales})
 }
 
@@ -206,6 +211,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, q *authorization
 		return err
 	}
 	s.forget(r, q)
+	s.observe(authorizing, refused.Code)
 	slog.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "client_id", q.client.ClientID, "err", refused)
 	return q.response.send(w, r, [2]string{"error", refused.Code}, [2]string{"error_description", refused.Description})
 }

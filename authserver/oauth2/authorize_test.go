@@ -2,6 +2,7 @@ package oauth2
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -62,6 +63,11 @@ func TestAuthorize(t *testing.T) {
 	// What was answered is gone.
 	page(t, b.post("/o2/consent", consentForm(t, asked, "allow")), http.StatusBadRequest)
 	page(t, b.get("/o2/continue?id="+field(t, asked, "request")), http.StatusBadRequest)
+
+	// Pages on the way are no answers.
+	if want := map[string]int{"authorize ok": 3, "authorize invalid_request": 2, "authorization_code ok": 1}; !maps.Equal(h.observed, want) {
+		t.Errorf("observed %v, want %v", h.observed, want)
+	}
 }
 
 func TestConsentDenied(t *testing.T) {
@@ -75,6 +81,9 @@ func TestConsentDenied(t *testing.T) {
 	}
 	if n := value[int](t, h, `select (select count(*) from auth.oauth2_grants) + (select count(*) from auth.oauth2_consents) + (select count(*) from auth.oauth2_requests)`); n != 0 {
 		t.Errorf("%d rows stay", n)
+	}
+	if h.observed["authorize access_denied"] != 1 {
+		t.Errorf("observed %v", h.observed)
 	}
 	asked = page(t, b.authorize(wikiRequest()), http.StatusOK)
 	page(t, b.post("/o2/consent", consentForm(t, asked, "perhaps")), http.StatusBadRequest)

@@ -124,8 +124,9 @@ func createPasswordGrant(ctx context.Context, db pg.Querier, q *clientRequest, w
 	family, secret := first.row()
 	jti, jtiExpiresAt := q.jti()
 	rows, _ := db.Query(ctx,
-		`select `+grantColumns+` from api.create_password_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		q.client.ClientID, who.UserID, scope, resources, []string{"pwd"}, "1", family, secret, jti, jtiExpiresAt)
+		`select `+grantColumns+` from api.create_password_grant($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		q.client.ClientID, who.UserID, who.ServiceUser, who.CredentialSHA256, scope, resources, []string{"pwd"}, "1",
+		family, secret, jti, jtiExpiresAt)
 	return oneGrant("create password grant", rows)
 }
 

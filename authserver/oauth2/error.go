@@ -144,8 +144,8 @@ func (s *Server) Handle(endpoint func(http.ResponseWriter, *http.Request) error)
 	}.Handle(endpoint)
 }
 
-// HandlePage is Handle for an endpoint that browsers are sent to: they see a
-// page.
+// HandlePage is Handle for an endpoint that browsers are sent to for an
+// authorization: they see a page.
 func (s *Server) HandlePage(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Where we are has a state, or a handle. To ourselves browsers have to say
@@ -161,7 +161,13 @@ func (s *Server) HandlePage(endpoint func(http.ResponseWriter, *http.Request) er
 			Later: func(status int, retryAfter time.Duration) request.Refusal {
 				return errorPage{later(status, retryAfter), r}
 			},
-		}.Handle(endpoint).ServeHTTP(w, r)
+		}.Handle(func(w http.ResponseWriter, r *http.Request) error {
+			err := endpoint(w, r)
+			if err != nil { // what is answered without one is counted where it is
+				s.observe(authorizing, outcomeOf(err))
+			}
+			return err
+		}).ServeHTTP(w, r)
 	})
 }
 

@@ -29,27 +29,36 @@ func (s *Server) grantPassword(r *http.Request, q *clientRequest) (tokens, error
 	if err != nil {
 		return tokens{}, err
 	}
-	who, err := s.Verifier.Verify(r.Context(), account.Login{
-		Name: q.form.Get("username"), Password: q.form.Get("password"), Service: service, Client: request.Peer(r),
-	})
-	switch {
-	case errors.Is(err, account.ErrDenied):
-		return tokens{}, invalidGrant("Wrong user name or password", err.Error())
-	case err != nil: // too many wrong ones, or our own trouble
-		return tokens{}, err
-	}
-
 	var first *refreshToken
 	if q.client.Grants(client.RefreshToken) {
 		t := newRefreshToken()
 		first = &t
 	}
-	g, err := createPasswordGrant(r.Context(), s.DB, q, who, scope, resources, first)
-	if err != nil {
-		return tokens{}, err
+
+	var g grant
+	for range 2 {
+		who, err := s.Verifier.Verify(r.Context(), account.Login{
+			Name: q.form.Get("username"), Password: q.form.Get("password"), Service: service, Client: request.Peer(r),
+		})
+		switch {
+		case errors.Is(err, account.ErrDenied):
+			return tokens{}, invalidGrant(wrongPassword, err.Error())
+		case err != nil: // too many wrong ones, or our own trouble
+			return tokens{}, err
+		}
+		if g, err = createPasswordGrant(r.Context(), s.DB, q, who, scope, resources, first); err != nil {
+			return tokens{}, err
+		}
+		if g.Outcome != "gone" {
+			break
+		}
+		// The password was changed just now, or got another hash: which of both, it
+		// says itself.
 	}
 	switch g.Outcome {
 	case "ok":
+	case "gone":
+		return tokens{}, invalidGrant(wrongPassword, g.Outcome)
 	case "denied":
 		return tokens{}, q.denied(r, "password", g)
 	case "assertion_replayed":
@@ -68,3 +77,5 @@ func (s *Server) grantPassword(r *http.Request, q *clientRequest) (tokens, error
 	}
 	return issued, nil
 }
+
+const wrongPassword = "Wrong user name or password"

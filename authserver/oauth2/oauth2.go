@@ -65,6 +65,14 @@ type Server struct {
 	PasswordGrant bool
 
 	// Observe, if there is one, is told how each request for tokens went: by
-	// which grant, and ok or the code of the error.
+	// which grant, and ok or the code of the error; and of each request for
+	// authorization, as the grant authorize, how it was answered in the end.
 	Observe func(grant, outcome string)
+}
+
+// observe tells it.
+func (s *Server) observe(grant, outcome string) {
+	if s.Observe != nil {
+		s.Observe(grant, outcome)
+	}
 }

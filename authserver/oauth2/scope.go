@@ -48,6 +48,9 @@ func readResources(p url.Values) ([]string, error) {
 		if text == "" || slices.Contains(resources, text) {
 			continue
 		}
+		if len(resources) == maxResources { // a body has room for thousands, each compared with all
+			return nil, invalidTarget("There are too many resources")
+		}
 		if len(text) > maxParameter || !request.IsText(text) {
 			return nil, invalidTarget("A resource is malformed")
 		}
@@ -55,9 +58,6 @@ func readResources(p url.Values) ([]string, error) {
 			return nil, invalidTarget("A resource is malformed")
 		}
 		resources = append(resources, text)
-	}
-	if len(resources) > maxResources {
-		return nil, invalidTarget("There are too many resources")
 	}
 	return resources, nil
 }

@@ -19,13 +19,11 @@ import (
 // Token serves POST /token.
 func (s *Server) Token(w http.ResponseWriter, r *http.Request) error {
 	grantType, err := s.token(w, r)
-	if s.Observe != nil {
-		s.Observe(grantType, outcomeOf(err))
-	}
+	s.observe(grantType, outcomeOf(err))
 	return err
 }
 
-// outcomeOf names how a request for tokens went.
+// outcomeOf names how a request went.
 func outcomeOf(err error) string {
 	var throttled *account.ThrottledError
 	switch refused := refusalOf(err); {

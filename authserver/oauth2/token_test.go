@@ -184,6 +184,12 @@ func TestResources(t *testing.T) {
 	if got := answer(t, b.authorize(many), wikiURI); got.Get("error") != "invalid_target" {
 		t.Errorf("many: %v", got)
 	}
+	// Nobody needs credentials to ask: no more of them are looked at than may be
+	// there. One that is malformed, behind those, is not found.
+	many["resource"] = append(many["resource"][:maxResources+1], "#")
+	if got := answer(t, b.authorize(many), wikiURI); got.Get("error_description") != "There are too many resources" {
+		t.Errorf("more than many: %v", got)
+	}
 }
 
 func TestGrantRefresh(t *testing.T) {
@@ -501,6 +507,45 @@ func TestGrantPassword(t *testing.T) {
 	defer h.mu.Unlock()
 	if h.observed["password slow_down"] != 1 || h.observed["password ok"] != 3 || h.observed["unknown unsupported_grant_type"] != 1 || h.observed["refresh_token ok"] != 1 {
 		t.Errorf("observed %v", h.observed)
+	}
+}
+
+// The password may change, or get a hash of today's kind, while it is verified.
+// The first is a reason to refuse it, the second none, also if the client's
+// assertion counts only once.
+func TestGrantPasswordOfNow(t *testing.T) {
+	t.Parallel()
+	today, err := account.Hash(t.Context(), password, account.Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hash, want := range map[string]int{today: 200, "$y$new": 400} {
+		h := newHouse(t)
+		h.arrange(t, `create function auth.change() returns trigger language plpgsql as $$
+			begin update auth.users u set password_hash = '`+hash+`' where u.identifier = 'alice'; return null; end $$`)
+		h.arrange(t, `create trigger change after update or delete on auth.login_throttles for each statement execute function auth.change()`) // when end_login forgets failures
+		form := with(assertion(t, base+"/token"), "grant_type", "password", "username", "alice@example.com", "password", password)
+		if res := h.do(post("/o2/token", form)); res.StatusCode != want {
+			t.Errorf("%s: %s", res.Status, body(res))
+		}
+		if calls := h.take(); strings.Count(calls, "api.begin_login") != 2 {
+			t.Errorf("calls %s", calls)
+		}
+		if got := value[bool](t, h, `select exists (select from auth.oauth2_grants)`); got != (want == 200) {
+			t.Errorf("there is a grant: %t", got)
+		}
+	}
+}
+
+// Who has learned of a stolen password changes it: what was got by it ends.
+func TestGrantPasswordEndsWithIt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	got := h.issued(t, asClient("legacy", "/o2/token", url.Values{"grant_type": {"password"}, "username": {"alice@example.com"}, "password": {password}, "scope": {"openid offline_access"}}))
+	h.arrange(t, `select api.edit_users(array(select u.id from auth.users u where u.identifier = 'alice'), null, null, '$y$new', null, null, null)`)
+	h.refused(t, refresh("legacy", got.RefreshToken), 400, "invalid_grant")
+	if h.introspect(t, "mail", got.AccessToken).Active {
+		t.Error("the access token is active")
 	}
 }
 

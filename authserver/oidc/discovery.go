@@ -56,9 +56,8 @@ func (s *Server) Discovery(w http.ResponseWriter, r *http.Request) error {
 	for _, alg := range s.Issuer.Keys.Algs() {
 		algs = append(algs, string(alg))
 	}
-	assertionAlgs := []string{"RS256", "PS256", "ES256", "EdDSA"}
-	authenticated := []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
-	anybody := append(authenticated[:len(authenticated):len(authenticated)], "none")
+	authenticated := []string{client.SecretBasic, client.SecretPost, client.PrivateKeyJWT}
+	anybody := append(authenticated[:len(authenticated):len(authenticated)], client.None)
 
 	m := metadata{
 		Issuer:                s.Issuer.URL,
@@ -76,7 +75,7 @@ func (s *Server) Discovery(w http.ResponseWriter, r *http.Request) error {
 		ClaimsParameter:        true,
 		ResponseTypesSupported: []string{"code"},
 		ResponseModesSupported: []string{"query", "form_post"},
-		GrantTypesSupported:    []string{"authorization_code", "refresh_token", "client_credentials"},
+		GrantTypesSupported:    []string{client.AuthorizationCode, client.RefreshToken, client.ClientCredentials},
 		SubjectTypesSupported:  []string{"public"},
 		PromptValuesSupported:  []string{"none", "login", "consent", "select_account"},
 		ACRValuesSupported:     []string{"1"},
@@ -86,15 +85,15 @@ func (s *Server) Discovery(w http.ResponseWriter, r *http.Request) error {
 		IDTokenAlgs:              algs,
 		AccessTokenAlgs:          algs,
 		TokenAuthMethods:         anybody,
-		TokenAuthAlgs:            assertionAlgs,
+		TokenAuthAlgs:            client.SigningAlgorithms,
 		RevocationAuthMethods:    anybody,
-		RevocationAuthAlgs:       assertionAlgs,
+		RevocationAuthAlgs:       client.SigningAlgorithms,
 		IntrospectionAuthMethods: authenticated,
-		IntrospectionAuthAlgs:    assertionAlgs,
+		IntrospectionAuthAlgs:    client.SigningAlgorithms,
 		ResponseIssParameter:     true,
 	}
 	if s.PasswordGrant {
-		m.GrantTypesSupported = append(m.GrantTypesSupported, "password")
+		m.GrantTypesSupported = append(m.GrantTypesSupported, client.Password)
 	}
 	// A program that reads this seldom asks again: it may keep it for as long as
 	// it is likely to be true.
@@ -123,7 +122,7 @@ func (s *Server) scopes() []string {
 // claimNames are the claims that there may be in an ID token or in the answer of
 // UserInfo.
 func (s *Server) claimNames() []string {
-	ofTokens := []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid"}
+	ofTokens := []string{"iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid"}
 	return append(ofTokens, s.Issuer.Names()...)
 }
 

@@ -80,6 +80,9 @@ func TestDiscoveryTellsWhatWorks(t *testing.T) {
 		}
 	}
 	supported := texts(doc["claims_supported"])
+	if slices.Sort(supported); len(slices.Compact(slices.Clone(supported))) != len(supported) {
+		t.Errorf("claims_supported has a name twice: %q", supported)
+	}
 	for _, name := range []string{"sub", "email", "groups", "eve_character_id", "eve_corporation", "auth_time"} {
 		if !slices.Contains(supported, name) {
 			t.Errorf("claims_supported lacks %s", name)

@@ -26,11 +26,6 @@ func (s *Server) UserInfo(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains(bearer.token.Scope, "openid") {
 		return &Error{Status: http.StatusForbidden, Code: "insufficient_scope", Description: "The access token has no scope openid", Scope: "openid"}
 	}
-	// A token for somebody else's resource is none for this one (RFC 8707
-	// section 2.2).
-	if !slices.Contains(bearer.token.Audience, bearer.client.ClientID) {
-		return invalidToken(errors.New("its audience is another resource"))
-	}
 	state, err := checkAccessToken(r.Context(), s.DB, bearer.token, bearer.token.Scope)
 	if err != nil {
 		return err
@@ -84,6 +79,11 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (bearer, error) 
 	c := s.Clients.Client(token.ClientID)
 	if c == nil || !c.Enabled || token.GrantID == "" {
 		return bearer{}, invalidToken(errors.New("it is no token of a user for a client of ours"))
+	}
+	// A token for somebody else's resource is none for this one (RFC 8707
+	// section 2.2).
+	if !slices.Contains(token.Audience, c.ClientID) {
+		return bearer{}, invalidToken(errors.New("its audience is another resource"))
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && !c.Origin(origin) {
 		w.Header().Del("Access-Control-Allow-Origin")

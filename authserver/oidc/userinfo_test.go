@@ -175,6 +175,10 @@ func TestFakeUserInfo(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
 	}
+	elsewhere, _, _ := h.signIn("alice").grant("web", func(a *claims.AccessToken) { a.Audience = []string{"https://api.example.com"} }, "openid")
+	if a := h.send("/fake-userinfo", nil, bearing(elsewhere)); a.status != http.StatusUnauthorized || a.json(t)["error"] != "invalid_token" {
+		t.Errorf("a token for another resource: %d %s", a.status, a.body)
+	}
 	h.arrange(`update auth.users set delivery_mailbox_id = null`)
 	if a := h.send("/fake-userinfo", nil, bearing(accessToken)); a.status != http.StatusBadRequest {
 		t.Errorf("a user without a mailbox: %d %s", a.status, a.body)

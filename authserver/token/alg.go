@@ -129,12 +129,6 @@ func (s *KeySet) SealedAlg(a Alg) *SigningKey {
 	return nil
 }
 
-// Algs returns the algorithms by which the set signs, in the order of the
-// constants.
-func (s *KeySet) Algs() []Alg {
-	return slices.DeleteFunc(slices.Clone(algs), func(a Alg) bool { return s.ActiveAlg(a) == nil })
-}
-
 // Algs returns the algorithms by which any domain signs, in the order of the
 // constants.
 func (k *Keys) Algs() []Alg {

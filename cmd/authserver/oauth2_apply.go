@@ -68,6 +68,9 @@ func oauth2ApplyCommand(db *database, profile *account.Profile) *cli.Command {
 						refused++
 						continue
 					}
+					if dryRun && row.Outcome == "created" && client.clientID == nil {
+						row.ClientID = "" // it would be another one
+					}
 					rows = append(rows, row)
 					if row.Outcome != "unchanged" {
 						warnAboutSettings(c, client.settings)
@@ -290,6 +293,13 @@ func (f fileClient) apply(ctx context.Context, conn *pgx.Conn, profile account.P
 		if settings["type"] == nil && settings["token_endpoint_auth_method"] == nil {
 			settings["type"] = mustJSON("confidential")
 		}
+	}
+	var before clientSettings
+	if was != nil {
+		before = was.Settings
+	}
+	if err := checkRedirectURIs(before, settings); err != nil {
+		return appliedClient{}, err
 	}
 	stored, err := f.storedSecret(ctx, conn, was, profile)
 	if err != nil {

@@ -14,15 +14,12 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/address"
+	"authbridge/authserver/client"
 	"authbridge/internal/command"
-	"authbridge/internal/opaque"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
 )
-
-// clientSecret is the kind of the secrets that are made here.
-var clientSecret = opaque.Kind{Prefix: "cs_", Name: "OAuth 2.0 client secret"}
 
 func oauth2CreateCommand(db *database, profile *account.Profile) *cli.Command {
 	var domain *domainName
@@ -77,6 +74,9 @@ func oauth2CreateCommand(db *database, profile *account.Profile) *cli.Command {
 				return command.Usagef("%s", clientRules["oauth2_clients_public_has_users"])
 			case public && c.IsSet("client-secret-file"):
 				return command.Usagef("--client-secret-file: a public client has no secret")
+			}
+			if err := checkRedirectURIs(nil, settings); err != nil {
+				return err
 			}
 			made := oauth2Credentials{Name: name, ClientID: newOAuth2ClientID()}
 			if id != nil {
@@ -316,7 +316,7 @@ func (i *oauth2ClientID) Set(s string) error {
 	if !oauth2ClientIDForm.MatchString(s) {
 		return errors.New("a client id consists of 1 to 255 printable ASCII characters, without blanks")
 	}
-	if _, err := clientSecret.Parse(s); err == nil {
+	if _, err := client.Secret.Parse(s); err == nil {
 		return errors.New("that is a secret where a client id is expected")
 	}
 	*i = oauth2ClientID(s)
@@ -373,7 +373,7 @@ type storedSecret struct {
 // readOrMake returns the secret of the file, or a new one.
 func (g *givenSecret) readOrMake(c *cli.Context, profile account.Profile) (command.Secret, storedSecret, error) {
 	if !c.IsSet("client-secret-file") {
-		made := clientSecret.New()
+		made := client.Secret.New()
 		sum := made.SHA256()
 		return command.Secret(made.Text()), storedSecret{sha256: sum[:]}, nil
 	}
@@ -399,16 +399,13 @@ func (g *givenSecret) readOrMake(c *cli.Context, profile account.Profile) (comma
 // clientSecretForm is what a secret may consist of: RFC 6749 appendix A.2.
 var clientSecretForm = regexp.MustCompile(`^[ -~]{1,512}$`)
 
-// generatedSecret is a secret that nobody has thought of, and nobody can guess.
-var generatedSecret = regexp.MustCompile(`^[A-Za-z0-9._~-]{32,}$`)
-
 // storeSecret returns what the database keeps of a secret: a hash that need not
 // be slow, if it cannot be guessed.
 func storeSecret(ctx context.Context, text string, profile account.Profile) (storedSecret, error) {
 	if !clientSecretForm.MatchString(text) {
 		return storedSecret{}, command.Usagef("a client secret consists of 1 to 512 printable ASCII characters")
 	}
-	if generatedSecret.MatchString(text) {
+	if client.LooksGenerated(text) {
 		sum := sha256.Sum256([]byte(text))
 		return storedSecret{sha256: sum[:]}, nil
 	}

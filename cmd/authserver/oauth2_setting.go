@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -18,9 +16,9 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/address"
+	"authbridge/authserver/client"
 	"authbridge/internal/command"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/jackc/pgx/v5"
 	"github.com/urfave/cli/v2"
 )
@@ -74,11 +72,11 @@ var oauth2Settings = []oauth2Setting{
 	{name: "grant_types", flag: "grant-type", kind: listSetting, usage: "it may use `GRANT`: authorization_code, refresh_token, client_credentials, password", parse: parseGrantType},
 	{name: "redirect_uris", flag: "redirect-uri", kind: listSetting, unset: true, usage: "users come back to `URI`, exactly", parse: parseRedirectURI},
 	{name: "post_logout_redirect_uris", flag: "post-logout-redirect-uri", kind: listSetting, unset: true, usage: "users come back to `URI` after logging out", parse: parseRedirectURI},
-	{name: "allowed_origins", flag: "allowed-origin", kind: listSetting, unset: true, usage: "its scripts in browsers come from `ORIGIN`, such as https://app.example.com", parse: parseOrigin},
+	{name: "allowed_origins", flag: "allowed-origin", kind: listSetting, unset: true, usage: "its scripts in browsers come from `ORIGIN`, such as https://app.example.com", parse: client.ParseOrigin},
 	{name: "scope", kind: wordsSetting, unset: true, usage: "it may ask for `SCOPE` (unset: for all of OpenID Connect)", parse: parseScopeToken},
-	{name: "resources", flag: "resource", kind: listSetting, unset: true, usage: "its access tokens may be for `URI`, besides itself", parse: parseResource},
+	{name: "resources", flag: "resource", kind: listSetting, unset: true, usage: "its access tokens may be for `URI`, besides itself", parse: client.ParseResource},
 	{name: "jwks", kind: objectSetting, unset: true, usage: "its public keys, for private_key_jwt, are the JWK set in `FILE`"},
-	{name: "jwks_uri", unset: true, usage: "its public keys, for private_key_jwt, are at `URL`", parse: parseJWKSURI},
+	{name: "jwks_uri", unset: true, usage: "its public keys, for private_key_jwt, are at `URL`", parse: client.ParseJWKSURI},
 	{name: "trusted", kind: boolSetting, usage: "users are not asked for consent"},
 	{name: "require_pkce", kind: boolSetting, usage: "it has to use PKCE"},
 	{name: "may_introspect", kind: boolSetting, usage: "it may ask about the tokens of all clients"},
@@ -319,32 +317,35 @@ func oauth2EditCommand(db *database) *cli.Command {
 				return command.Usagef("there is nothing to change")
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				client, err := oneOAuth2Client(ctx, conn, c.Args().First())
+				was, err := oneOAuth2Client(ctx, conn, c.Args().First())
 				if err != nil {
+					return err
+				}
+				if err := checkRedirectURIs(was.Settings, settings); err != nil {
 					return err
 				}
 				if dryRun {
 					return rehearse(ctx, conn, func() error {
-						changed, err := editOAuth2Client(ctx, conn, client, settings)
+						changed, err := editOAuth2Client(ctx, conn, was, settings)
 						if err != nil {
 							return err
 						}
-						edited, err := oneOAuth2Client(ctx, conn, client.ClientID)
+						edited, err := oneOAuth2Client(ctx, conn, was.ClientID)
 						if err != nil {
 							return err
 						}
-						return showDryRun(c, "edit client "+client.name(), changedSettings(client, edited, changed))
+						return showDryRun(c, "edit client "+was.name(), changedSettings(was, edited, changed))
 					})
 				}
-				changed, err := editOAuth2Client(ctx, conn, client, settings)
+				changed, err := editOAuth2Client(ctx, conn, was, settings)
 				if err != nil {
 					return err
 				}
 				if len(changed) == 0 {
-					say(c, "Nothing to do: client %s is like that", client.name())
+					say(c, "Nothing to do: client %s is like that", was.name())
 					return nil
 				}
-				say(c, "Client %s edited: %s", client.name(), strings.Join(settingNames(changed), ", "))
+				say(c, "Client %s edited: %s", was.name(), strings.Join(settingNames(changed), ", "))
 				warnAboutSettings(c, settings)
 				return nil
 			})
@@ -392,25 +393,54 @@ func warnAboutSettings(c *cli.Context, settings clientSettings) {
 	if slices.Contains(settingOf[[]string](settings, "grant_types"), "password") {
 		say(c, "warning: users give their passwords to a client with the password grant; servers refuse it without --allow-password-grant")
 	}
-	for _, uri := range slices.Concat(settingOf[[]string](settings, "redirect_uris"), settingOf[[]string](settings, "post_logout_redirect_uris")) {
-		if u, err := url.Parse(uri); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
-			say(c, "warning: what is sent to %s can be read on its way: want https", uri)
+	for _, uri := range redirectURIsOf(settings) {
+		if warning, err := client.CheckRedirectURI(uri, client.Confidential); err == nil && warning != "" {
+			say(c, "warning: %s: %s", uri, warning)
 		}
 	}
 }
 
+// redirectURIsOf returns all of them, after a login and after a logout.
+func redirectURIsOf(settings clientSettings) []string {
+	return slices.Concat(settingOf[[]string](settings, "redirect_uris"), settingOf[[]string](settings, "post_logout_redirect_uris"))
+}
+
+// checkRedirectURIs refuses new settings with which servers would pass over a
+// redirect URI: whether one will do depends on the type of the client, which was
+// as it was before, or is new.
+func checkRedirectURIs(was, settings clientSettings) error {
+	made := maps.Clone(was)
+	if made == nil {
+		made = clientSettings{}
+	}
+	maps.Copy(made, settings)
+	clientType := settingOf[string](made, "type")
+	if method, ok := settings["token_endpoint_auth_method"]; ok && settings["type"] == nil {
+		clientType = client.Confidential
+		if bytes.Equal(method, mustJSON(client.None)) {
+			clientType = client.Public
+		}
+	}
+	for _, uri := range redirectURIsOf(made) {
+		if _, err := client.CheckRedirectURI(uri, clientType); err != nil {
+			return command.Usagef("%s: %v", uri, err)
+		}
+	}
+	return nil
+}
+
 // editOAuth2Client calls api.edit_oauth2_client. It returns the columns that
 // have changed.
-func editOAuth2Client(ctx context.Context, conn *pgx.Conn, client oauth2Client, settings clientSettings) ([]string, error) {
+func editOAuth2Client(ctx context.Context, conn *pgx.Conn, was oauth2Client, settings clientSettings) ([]string, error) {
 	edited, err := queryRow[struct {
 		Outcome string
 		Detail  []string
-	}](ctx, conn, `select outcome, detail from api.edit_oauth2_client($1::bigint, $2)`, client.ID, settings)
+	}](ctx, conn, `select outcome, detail from api.edit_oauth2_client($1::bigint, $2)`, was.ID, settings)
 	if err != nil {
 		return nil, explainClient("edit client", err)
 	}
 	if edited.Outcome != "ok" {
-		merged := maps.Clone(client.Settings)
+		merged := maps.Clone(was.Settings)
 		maps.Copy(merged, settings)
 		return nil, clientRefused("edit client", edited.Outcome, edited.Detail, merged)
 	}
@@ -444,77 +474,12 @@ func parseGrantType(s string) (string, error) {
 	return oneOf("authorization_code", "refresh_token", "client_credentials", "password")(strings.ReplaceAll(s, "-", "_"))
 }
 
-// maxURI is the length of a URI that browsers and logs still take.
-const maxURI = 2048
-
-// parseURI returns an absolute URI as it is, if it is one of plain ASCII without
-// a fragment and without a user.
-func parseURI(s string) (*url.URL, error) {
-	switch {
-	case len(s) > maxURI:
-		return nil, fmt.Errorf("it is longer than %d characters", maxURI)
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"<>\^{|}`+"`", r) }):
-		return nil, errors.New("it has a character that a URI has not")
-	case strings.Contains(s, "#"):
-		return nil, errors.New("it has a fragment")
-	}
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return nil, errors.New("it is no URI")
-	case u.Scheme == "":
-		return nil, errors.New("it is not absolute: it begins with no scheme")
-	case u.User != nil:
-		return nil, errors.New("it has a user or password")
-	}
-	return u, nil
-}
-
-// parseRedirectURI returns where users come back to: a page, or a program by a
-// scheme of its own (RFC 8252 section 7.1).
+// parseRedirectURI is client.ParseRedirectURI for whoever means a pattern.
 func parseRedirectURI(s string) (string, error) {
-	u, err := parseURI(s)
-	switch {
-	case err != nil:
-		return "", err
-	case strings.Contains(s, "*"):
+	if strings.Contains(s, "*") {
 		return "", errors.New("it has a *, and is compared as it is")
-	case u.Scheme == "https" || u.Scheme == "http":
-		if u.Hostname() == "" {
-			return "", errors.New("it has no host")
-		}
-	case !strings.Contains(u.Scheme, "."):
-		return "", fmt.Errorf("the scheme %s is neither https nor http, and no program's own: that has a dot, as in com.example.app", u.Scheme)
 	}
-	return s, nil
-}
-
-// parseOrigin returns an origin as browsers write it: RFC 6454 section 6.2.
-func parseOrigin(s string) (string, error) {
-	u, err := parseURI(s)
-	if err != nil {
-		return "", err
-	}
-	defaultPort := map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	if defaultPort == "" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) ||
-		u.Port() == defaultPort || strings.HasSuffix(u.Host, ":") || strings.Contains(s, "*") {
-		return "", errors.New("want an origin as browsers send it, such as https://app.example.com or http://localhost:3000")
-	}
-	return s, nil
-}
-
-// parseResource returns a URI by which an audience is meant: RFC 8707 section 2.
-func parseResource(s string) (string, error) {
-	_, err := parseURI(s)
-	return s, err
-}
-
-func parseJWKSURI(s string) (string, error) {
-	u, err := parseURI(s)
-	if err == nil && (u.Scheme != "https" || u.Hostname() == "") {
-		err = errors.New("want a URL with https")
-	}
-	return s, err
+	return client.ParseRedirectURI(s)
 }
 
 // scopeToken is the grammar of RFC 6749 section 3.3.
@@ -527,28 +492,16 @@ func parseScopeToken(s string) (string, error) {
 	return s, nil
 }
 
-// parseJWKS returns a set of public keys: RFC 7517 section 5.
+// parseJWKS returns a set of public keys that servers will verify by.
 func parseJWKS(text []byte) (json.RawMessage, error) {
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 {
-		return nil, errors.New("want a JWK set with at least one key")
-	}
-	for _, key := range set.Keys {
-		if !key.Valid() || !key.IsPublic() {
-			return nil, fmt.Errorf("the key %q is not a public key", key.KeyID)
-		}
+	if err := client.ParseJWKS(text); err != nil {
+		return nil, err
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {
 		return nil, err
 	}
 	return compact.Bytes(), nil
-}
-
-// isLoopback tells whether a host is this machine: RFC 8252 section 7.3.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // parseSpan reads a duration of whole seconds, also in days: 90d.

@@ -77,6 +77,21 @@ return least(
   p_auth_time + p_client.grant_lifetime,
   case when 'refresh_token' <> all (p_client.grant_types) then now() + p_client.code_lifetime + p_client.access_token_lifetime end);
 
+-- auth.credential_end is when the app password expires by which somebody signed
+-- in, and with it what came of it, unless the user has allowed that to go on
+-- without them; null: never.
+create or replace function auth.credential_end(p_session auth.sessions, p_scope text[])
+returns timestamptz
+language plpgsql stable
+as $$
+begin
+  if p_session.app_password_id is null or 'offline_access' = any (p_scope) then
+    return null;
+  end if;
+  return (select ap.expires_at from auth.app_passwords ap where ap.id = p_session.app_password_id);
+end
+$$;
+
 -- auth.describe_oauth2_grant returns a grant as the audit trail has it: whose it
 -- is by name, too.
 create or replace function auth.describe_oauth2_grant(p_grant auth.oauth2_grants)
@@ -229,7 +244,8 @@ begin
      code_hash, redirect_uri, code_challenge, code_expires_at, expires_at)
   values
     (client.id, session.user_id, session.id, 'authorization_code', p_scope, p_resources, p_claims, p_nonce, session.auth_time, session.amr, session.acr,
-     p_code_hash, p_redirect_uri, p_code_challenge, now() + client.code_lifetime, auth.oauth2_grant_end(client, session.auth_time))
+     p_code_hash, p_redirect_uri, p_code_challenge, now() + client.code_lifetime,
+     least(auth.oauth2_grant_end(client, session.auth_time), auth.credential_end(session, p_scope)))
   returning * into made;
   perform auth.record('oauth2_grant.create', identifier, null, auth.describe_oauth2_grant(made) || jsonb_build_object('from', host(p_client)));
 end
@@ -452,11 +468,14 @@ $$;
 -- api.create_password_grant makes a grant for a user who has given a client their
 -- password (RFC 6749 section 4.3), which has been found right.
 --
--- outcome: ok; denied (reason as auth.oauth2_denial has it; grant_type: the client
+-- outcome: ok; gone (the credential is no longer what it was, and the assertion
+-- not used up); denied (reason as auth.oauth2_denial has it; grant_type: the client
 -- may not do that); no_client; assertion_replayed.
 create or replace function api.create_password_grant(
   p_client_id         text,         -- who has proved to be it
   p_user_id           uuid,
+  p_service_user      text,         -- null: the user as such
+  p_credential_sha256 bytea,        -- of the stored hash or of the app password, as begin_login has it
   p_scope             text[],
   p_resources         text[],
   p_amr               text[],
@@ -490,26 +509,26 @@ create or replace function api.create_password_grant(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
+  held record := auth.hold_credential(p_user_id, p_service_user, p_credential_sha256, 'oauth2');
   client auth.oauth2_clients;
   made auth.oauth2_grants;
 begin
-  if p_jti_hash is not null and not auth.spend_assertion(p_client_id, p_jti_hash, p_jti_expires_at) then
-    outcome := 'assertion_replayed';
-    return;
-  end if;
-
-  perform from auth.users u where u.id = p_user_id for key share;
   select c.* into client from auth.oauth2_clients c where c.client_id = p_client_id for key share;
   reason := case
     when 'password' <> all (client.grant_types) then 'grant_type'
     else auth.oauth2_denial(p_user_id, client)
   end;
   outcome := case
-    when client.id is null  then 'no_client'
-    when reason is not null then 'denied'
+    when client.id is null     then 'no_client'
+    when reason is not null    then 'denied'
+    when held.good is not true     then 'gone'
     else 'ok'
   end;
-  if outcome = 'no_client' then
+  -- Whoever is told that it is gone may come again.
+  if outcome <> 'gone' and p_jti_hash is not null and not auth.spend_assertion(p_client_id, p_jti_hash, p_jti_expires_at) then
+    outcome := 'assertion_replayed';
+  end if;
+  if outcome not in ('ok', 'denied') then
     reason := null;
     return;
   end if;
@@ -519,7 +538,8 @@ begin
   end if;
 
   insert into auth.oauth2_grants (client_id, user_id, grant_type, scope, resources, auth_time, amr, acr, expires_at)
-  values (client.id, p_user_id, 'password', p_scope, p_resources, now(), p_amr, p_acr, auth.oauth2_grant_end(client, now()))
+  values (client.id, p_user_id, 'password', p_scope, p_resources, now(), p_amr, p_acr,
+    least(auth.oauth2_grant_end(client, now()), (held.app).expires_at))
   returning * into made;
   refreshable := p_family is not null and 'refresh_token' = any (client.grant_types);
   if refreshable then

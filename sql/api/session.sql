@@ -4,8 +4,9 @@
 --
 -- A session that is ended, by signing out or because it should not have gone on,
 -- takes along what it let clients do, except where a user has allowed that to go
--- on without them (scope offline_access). One that expires does not: the browser
--- is forgotten, and grants have lifetimes of their own.
+-- on without them (scope offline_access). One that expires does not: grants have
+-- lifetimes of their own. But its row stays as long as they do, so that a new
+-- password, or an app password that is revoked, still ends them.
 --
 -- Functions here and in oauth2_*.sql lock in one order: users, service users,
 -- app passwords, clients, sessions, consents, grants.
@@ -57,6 +58,39 @@ begin
 end
 $$;
 
+-- auth.hold_credential tells whether a credential that was verified a moment ago
+-- is still good for a service, and keeps it so until the transaction ends: no
+-- password changes until there is something to end with it. What it was is null
+-- where it was not that.
+create or replace function auth.hold_credential(
+  p_user_id           uuid,
+  p_service_user      text,   -- null: the user as such
+  p_credential_sha256 bytea,  -- of the stored hash or of the app password, as begin_login has it
+  p_service           text,
+  out good            boolean,
+  out account         auth.users,
+  out service_user    auth.service_users,
+  out app             auth.app_passwords
+)
+language plpgsql
+as $$
+begin
+  select u.* into account from auth.users u where u.id = p_user_id for share;
+  select s.* into service_user from auth.service_users s where s.username = p_service_user and s.user_id = account.id for share;
+  select ap.* into app
+    from auth.app_passwords ap
+   where ap.user_id = account.id and ap.secret_hash = p_credential_sha256
+     for share;
+  good := case
+    when account.active is not true                             then false
+    when p_service_user is not null and service_user.id is null then false
+    when sha256(convert_to(case when p_service_user is null then account.password_hash else service_user.password_hash end, 'UTF8'))
+         = p_credential_sha256                                  then true
+    else auth.app_password_reason(app, account.id, service_user.username, service_user.app_password_id, p_service, null) is null
+  end;
+end
+$$;
+
 -- api.start_session makes a session for somebody who has just proved who they
 -- are. The browser's previous one becomes it if that was the same user's, and
 -- keeps its id; else it ends.
@@ -81,34 +115,17 @@ create or replace function api.start_session(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  account auth.users;
-  service auth.service_users;
-  app auth.app_passwords;
+  held record := auth.hold_credential(p_user_id, p_service_user, p_credential_sha256, 'web');
   was auth.sessions;
   made auth.sessions;
 begin
-  -- No password changes until there is a session to end with it.
-  select u.* into account from auth.users u where u.id = p_user_id for share;
-  select s.* into service from auth.service_users s where s.username = p_service_user and s.user_id = account.id for share;
-  select ap.* into app
-    from auth.app_passwords ap
-   where ap.user_id = account.id and ap.secret_hash = p_credential_sha256
-     for share;
-  outcome := case
-    when account.active is not true                         then 'gone'
-    when p_service_user is not null and service.id is null  then 'gone'
-    when sha256(convert_to(case when p_service_user is null then account.password_hash else service.password_hash end, 'UTF8'))
-         = p_credential_sha256                              then 'ok'
-    when auth.app_password_reason(app, account.id, service.username, service.app_password_id, 'web', null) is null
-                                                            then 'ok'
-    else 'gone'
-  end;
+  outcome := case when held.good then 'ok' else 'gone' end;
   if outcome <> 'ok' then
     return;
   end if;
 
   select s.* into was from auth.sessions s where s.secret_hash = p_replaces for update;
-  if was.user_id <> account.id then
+  if was.user_id <> p_user_id then
     perform auth.end_sessions(array[was.id], 'another user signed in');
     was := null;
   end if;
@@ -116,17 +133,19 @@ begin
     insert into auth.sessions
       (secret_hash, user_id, service_user_id, app_password_id, auth_time, amr, acr, idle_timeout, expires_at, client, user_agent)
     values
-      (p_secret_hash, account.id, service.id, app.id, now(), p_amr, p_acr, p_idle, least(now() + p_lifetime, app.expires_at), p_client, p_user_agent)
+      (p_secret_hash, p_user_id, (held.service_user).id, (held.app).id, now(), p_amr, p_acr,
+       p_idle, least(now() + p_lifetime, (held.app).expires_at), p_client, p_user_agent)
     returning * into made;
   else
     update auth.sessions s
-       set secret_hash = p_secret_hash, service_user_id = service.id, app_password_id = app.id, auth_time = now(), amr = p_amr, acr = p_acr,
-           idle_timeout = p_idle, last_seen_at = now(), expires_at = least(now() + p_lifetime, app.expires_at),
+       set secret_hash = p_secret_hash, service_user_id = (held.service_user).id, app_password_id = (held.app).id,
+           auth_time = now(), amr = p_amr, acr = p_acr,
+           idle_timeout = p_idle, last_seen_at = now(), expires_at = least(now() + p_lifetime, (held.app).expires_at),
            client = p_client, user_agent = p_user_agent
      where s.id = was.id
     returning s.* into made;
   end if;
-  perform auth.record('session.start', account.identifier, case when was.id is not null then to_jsonb(was) end, to_jsonb(made));
+  perform auth.record('session.start', (held.account).identifier, case when was.id is not null then to_jsonb(was) end, to_jsonb(made));
   session_id := made.id;
 end
 $$;
@@ -185,8 +204,8 @@ end
 $$;
 
 -- api.purge_sessions forgets up to p_limit sessions that have expired or were
--- idle for too long, and returns how many that were. They had ended before, so
--- there is no audit row.
+-- idle for too long and have nothing left to end with them, and returns how many
+-- that were. They had ended before, so there is no audit row.
 create or replace function api.purge_sessions(p_limit int)
 returns bigint
 language plpgsql security definer set search_path = auth, pg_temp
@@ -198,6 +217,9 @@ begin
   ended := array(
     select s.id from auth.sessions s
      where not auth.session_is_live(s)
+       and not exists (
+         select from auth.oauth2_grants g
+          where g.session_id = s.id and g.revoked_at is null and g.expires_at > now() and 'offline_access' <> all (g.scope))
      limit p_limit
        for update skip locked);
   perform from auth.oauth2_grants g where g.session_id = any (ended) order by g.id for no key update;

@@ -147,8 +147,8 @@ end
 $$;
 
 -- api.edit_users changes what is not null, for all of these users or for none.
--- A new password, or none, ends the sessions of its user, and so does
--- deactivating.
+-- A new password, or none, ends the sessions of its user and what came of the
+-- password itself, and so does deactivating.
 --
 -- outcome: ok; gone (one of the users, user_id, is no longer there); several (a
 -- new identifier is for one user); exists or taken, as api.create_user has
@@ -169,6 +169,7 @@ as $$
 declare
   was auth.users;
   made auth.users;
+  reason text;
 begin
   -- Who edits several locks them in one order; users come before their names.
   perform from auth.users u where u.id = any (p_user_ids) order by u.id for update;
@@ -208,8 +209,11 @@ begin
       perform auth.record('user.edit', was.identifier, to_jsonb(was), to_jsonb(made));
     end if;
     if made.password_hash is distinct from was.password_hash or (was.active and not made.active) then
-      perform auth.end_sessions(array(select s.id from auth.sessions s where s.user_id = was.id),
-        case when made.active then 'password changed' else 'user deactivated' end);
+      reason := case when made.active then 'password changed' else 'user deactivated' end;
+      perform auth.end_sessions(array(select s.id from auth.sessions s where s.user_id = was.id), reason);
+      perform auth.revoke_oauth2_grants(array(
+        select g.id from auth.oauth2_grants g
+         where g.user_id = was.id and g.grant_type = 'password' and g.expires_at > now()), reason);
     end if;
   end loop;
   outcome := 'ok';

@@ -161,7 +161,7 @@ create table auth.oauth2_claims (
   -- read JSON do not care for case.
   constraint oauth2_claims_name_is_free check (lower(name) <> all (array[
     'iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'auth_time', 'nonce', 'acr', 'amr', 'azp', 'at_hash', 'c_hash', 's_hash', 'sid',
-    'client_id', 'scope', 'cnf', 'act', 'may_act', 'events', 'active', 'token_type', 'grant_id',
+    'client_id', 'scope', 'cnf', 'act', 'may_act', 'events', 'active', 'token_type', 'grant_id', 'access',
     'name', 'preferred_username', 'nickname', 'username', 'email', 'email_verified', 'groups', 'permissions', 'scopes', 'user_id', 'state'])),
   constraint oauth2_claims_attribute_form check (attribute ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint oauth2_claims_scope_form check (scope ~ '^[!#-\[\]-~]{1,64}$'),

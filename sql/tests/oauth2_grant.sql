@@ -242,10 +242,11 @@ select is(pg_temp.during(format('update auth.oauth2_clients set subject = %L', n
   from (values ('uuid', pg_temp.user_id()::text), ('identifier', 'alice'), ('email', 'alice@example.com'), ('legacy_id', '4711')) n (strategy, want);
 
 -- Passwords.
-create function pg_temp.password(p_client text default 'wiki', p_identifier text default 'alice', p_family text default 'p', p_jti text default null) returns text
+create function pg_temp.password(p_client text default 'wiki', p_identifier text default 'alice', p_family text default 'p', p_jti text default null,
+  p_credential text default '$y$alice', p_service_user text default null) returns text
 language sql as $$
   select concat_ws(' ', r.outcome, r.reason, r.identifier, r.expires_at - now(), r.refreshable)
-    from api.create_password_grant(p_client, pg_temp.user_id(p_identifier), '{openid,groups}', '{}', '{pwd}', '1', md5(p_family)::uuid, sha256((p_family || 0)::bytea), sha256(p_jti::bytea), now() + interval '1 min') r
+    from api.create_password_grant(p_client, pg_temp.user_id(p_identifier), p_service_user, sha256(p_credential::bytea), '{openid,groups}', '{}', '{pwd}', '1', md5(p_family)::uuid, sha256((p_family || 0)::bytea), sha256(p_jti::bytea), now() + interval '1 min') r
 $$;
 select is(pg_temp.password('nothing'), 'no_client', 'a client that is not there');
 select is(pg_temp.password(null), 'no_client', 'none');
@@ -258,8 +259,31 @@ select is(pg_temp.password(p_jti => 'six') || '; ' || pg_temp.password(p_family 
 select is(pg_temp.rotate('p', 0), 'ok 1', 'which is good');
 select is((select (a.action, a.object, a.after ->> 'grant_type', a.after ->> 'client')::text from auth.audit a order by a.id desc limit 1), '(oauth2_grant.create,alice,password,wiki)', 'recorded');
 select results_eq($$ select r.outcome, r.user_id = pg_temp.user_id(), r.session_id, r.scope, r.nonce, r.claims, r.auth_time, r.amr, r.acr, r.subject = pg_temp.user_id()::text, r.groups, r.attributes
-                       from api.create_password_grant('wiki', pg_temp.user_id(), '{groups}', '{}', '{pwd,otp}', '2', null, null, null, null) r $$,
+                       from api.create_password_grant('wiki', pg_temp.user_id(), null, sha256('$y$alice'), '{groups}', '{}', '{pwd,otp}', '2', null, null, null, null) r $$,
   $$ values ('ok', true, null::uuid, '{groups}'::text[], null::text, null::jsonb, now(), '{pwd,otp}'::text[], '2', true, '{A,b}'::text[], '{"state": "Member"}'::jsonb) $$, 'what it says');
+
+insert into auth.app_passwords (id, user_id, secret_hash, crypt_hash, services, expires_at)
+select n.id, pg_temp.user_id(), sha256(n.id::bytea), '$6$x', n.services, n.expires_at
+  from (values ('a0any0', null::text[], null::timestamptz), ('a0th00', array['oauth2'], now() + interval '1 day'), ('a0web0', array['web'], now() + interval '2 days'), ('a0svc0', null, null)) n (id, services, expires_at);
+insert into auth.login_names (name, kind) values ('svc', 'service_user');
+insert into auth.service_users (user_id, username, app_password_id) values (pg_temp.user_id(), 'svc', 'a0svc0');
+select is(pg_temp.during('select 1', format('pg_temp.password(p_family => %L, p_credential => %L, p_service_user => %L)', 'r', n.credential, n.service_user)), n.want, n.why)
+  from (values
+    ('$y$old', null, 'gone', 'a password that is no longer the user''s'),
+    ('$y$bob', null, 'gone', 'another user''s'),
+    (null, null, 'gone', 'none'),
+    ('a0web0', null, 'gone', 'an app password for browsers'),
+    ('$y$alice', 'svc', 'gone', 'the user''s, for the service user'),
+    ('a0any0', null, 'ok alice 90 days t', 'an app password for everything'),
+    ('a0svc0', 'svc', 'ok alice 90 days t', 'a service user''s'),
+    ('a0any0', 'svc', 'gone', 'another for a service user'),
+    ('a0th00', null, 'ok alice 1 day t', 'one that expires, and the grant with it')) n (credential, service_user, want, why);
+select is(pg_temp.password(p_family => 's', p_jti => 'once', p_credential => '$y$old') || '; ' || pg_temp.password(p_family => 's', p_jti => 'once'), 'gone; ok alice 90 days t', 'whoever is told so may ask again');
+select is((select s.outcome from api.start_session(sha256('by app'), null, pg_temp.user_id(), null, sha256('a0web0'), '{pwd}', '1', '12 hours', '14 days', null, '') s), 'ok', 'a browser by an app password');
+select is(pg_temp.during('select 1', format($$pg_temp.authorize('x', %L, p_session => 'by app') || ' ' || pg_temp.lasts('x')$$, n.scope)), n.want, n.why)
+  from (values
+    ('{openid}', 'ok alice 2 days', 'what it lets clients do ends with it'),
+    ('{openid,offline_access}', 'ok alice 90 days', 'except what goes on without the user')) n (scope, want, why);
 
 -- Access tokens.
 create function pg_temp.check(p_code text, p_jti text default 'jti', p_client text default 'wiki', p_scope text[] default '{}') returns text

@@ -127,7 +127,7 @@ $$;
 create function pg_temp.introspect(p_code text, p_generation int) returns text
 language sql as $$ select r.outcome from api.check_refresh_token(md5(p_code)::uuid, p_generation, sha256((p_code || p_generation)::bytea)) r $$;
 create function pg_temp.password() returns text
-language sql as $$ select concat_ws(' ', r.outcome, r.reason, r.identifier) from api.create_password_grant('wiki', pg_temp.user_id('alice'), '{openid}', '{}', '{pwd}', '1', null, null, null, null) r $$;
+language sql as $$ select concat_ws(' ', r.outcome, r.reason, r.identifier) from api.create_password_grant('wiki', pg_temp.user_id('alice'), null, sha256('$y$alice'), '{openid}', '{}', '{pwd}', '1', null, null, null, null) r $$;
 create function pg_temp.store() returns text
 language plpgsql as $$
 begin

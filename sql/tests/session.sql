@@ -43,8 +43,8 @@ language sql as $$ select concat_ws(' ', f.identifier, f.service_user) from api.
 -- A grant of a session, named by its resource.
 create function pg_temp.allow(p_name text, p_cookie text, p_scope text[]) returns void
 language sql as $$
-  insert into auth.oauth2_grants (client_id, user_id, session_id, grant_type, scope, resources, auth_time, amr, acr, expires_at)
-  select c.id, s.user_id, s.id, 'password', p_scope, array[p_name], now(), '{pwd}', '1', now() + interval '1 day'
+  insert into auth.oauth2_grants (client_id, user_id, session_id, grant_type, scope, resources, auth_time, amr, acr, expires_at, code_hash, code_expires_at)
+  select c.id, s.user_id, s.id, 'authorization_code', p_scope, array[p_name], now(), '{pwd}', '1', now() + interval '1 day', sha256(p_name::bytea), now() + interval '1 min'
     from auth.sessions s, auth.oauth2_clients c where s.secret_hash = sha256(p_cookie::bytea)
 $$;
 -- What has become of them.
@@ -224,16 +224,28 @@ select is(pg_temp.who('four'), 'bob', 'another browser of the same user stays');
 -- Forgetting.
 delete from auth.sessions;
 delete from auth.oauth2_grants;
-select is(pg_temp.start(n), 'ok', 'a session') from unnest(array['live', 'idle', 'over', 'over2']) n;
-do $$ begin perform pg_temp.allow(n, n, '{openid}') from unnest(array['live', 'idle', 'over']) n; end $$;
-update auth.sessions s set expires_at = now() where s.id in (pg_temp.id('over'), pg_temp.id('over2'));
+select is(pg_temp.start(n, p_credential => case n when 'byapp' then 'a0web0' else '$y$alice' end), 'ok', 'a session') from unnest(array['live', 'idle', 'over', 'over2', 'ended', 'held', 'byapp']) n;
+do $$ begin
+  perform pg_temp.allow(n, n, '{openid}') from unnest(array['live', 'ended', 'held', 'byapp']) n;
+  perform pg_temp.allow(n, n, '{openid,offline_access}') from unnest(array['idle', 'over']) n;
+end $$;
+update auth.sessions s set expires_at = now() where s.id in (pg_temp.id('over'), pg_temp.id('over2'), pg_temp.id('ended'), pg_temp.id('held'), pg_temp.id('byapp'));
 update auth.sessions s set last_seen_at = now() - interval '12 hours' where s.id = pg_temp.id('idle');
+update auth.oauth2_grants g set expires_at = now() where g.resources = '{ended}';
 create temp table trail as select count(*) as n from auth.audit;
-select is(api.purge_sessions(2), 2::bigint, 'no more than asked for');
-select is(api.purge_sessions(2), 1::bigint, 'the rest');
-select is(api.purge_sessions(2), 0::bigint, 'none is left');
+select is(api.purge_sessions(3), 3::bigint, 'no more than asked for');
+select is(api.purge_sessions(3), 1::bigint, 'the rest');
+select is(api.purge_sessions(3), 0::bigint, 'none is left');
 select is(pg_temp.who('live'), 'alice', 'but what is live');
-select is(pg_temp.grants(), array['idle (no session)', 'live', 'over (no session)'], 'a browser is forgotten, not what its user has allowed');
+select is(pg_temp.grants(), array['byapp', 'ended (no session)', 'held', 'idle (no session)', 'live', 'over (no session)'], 'a browser is forgotten, not what its user has allowed; what ends with it, it waits for');
 select is((select count(*) from auth.audit), (select t.n from trail t), 'it had ended before');
+select is(pg_temp.who(n), null, 'which makes no session last') from unnest(array['held', 'byapp']) n;
+select is((api.revoke_app_passwords(array['a0web0'])).outcome, 'ok', 'an app password is revoked');
+select is(pg_temp.grants(), array['byapp: app password revoked (no session)', 'ended (no session)', 'held', 'idle (no session)', 'live', 'over (no session)'], 'with what came of it in a session that was over');
+insert into auth.oauth2_grants (client_id, user_id, grant_type, scope, resources, auth_time, amr, acr, expires_at)
+select c.id, u.id, 'password', '{openid,offline_access}', array['by password ' || u.identifier], now(), '{pwd}', '1', now() + interval '1 day' from auth.users u, auth.oauth2_clients c where u.identifier in ('alice', 'bob');
+select is((api.edit_users(array[pg_temp.user_id('alice')], null, null, '$y$new', null, null, null)).outcome, 'ok', 'a new password');
+select is(pg_temp.grants(), array['by password alice: password changed (no session)', 'by password bob (no session)', 'byapp: app password revoked (no session)', 'ended (no session)',
+  'held: password changed (no session)', 'idle (no session)', 'live: password changed (no session)', 'over (no session)'], 'ends what came of the old one, with a session or without');
 
 select * from finish();
