@@ -1,19 +1,22 @@
 package claims
 
 import (
+	"slices"
 	"time"
 
 	"authbridge/authserver/client"
 )
 
 // UserInfo returns what userinfo answers (OpenID Connect Core section 5.3.2) to
-// a token of a client with this scope. user_id is the ancestor's: its clients
-// know a user by the address, whatever they have asked for.
+// a token of a client with this scope. user_id is the ancestor's, whose clients
+// know a user by the address: here they are those that may know it.
 func (i *Issuer) UserInfo(c *client.Client, scope []string, r Request, id Identity) Object {
 	var o Object
 	o.addText("sub", id.Subject)
 	i.addIdentity(&o, selection{client: c, scope: scope, asked: r.UserInfo}, &id)
-	o.addText("user_id", id.PrimaryAddress)
+	if slices.ContainsFunc([]string{"profile", "email", "username"}, func(s string) bool { return slices.Contains(scope, s) }) {
+		o.addText("user_id", id.PrimaryAddress)
+	}
 	return o
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -290,6 +291,50 @@ func fill(t testing.TB, cs *Clients) {
 			<-cs.places
 		}
 	})
+}
+
+// Guesses at an imported secret are many, and each costs a hash. Whoever makes
+// them waits for their own, and the client itself, which is elsewhere, does not.
+func TestGuessesWaitForGuesses(t *testing.T) {
+	t.Parallel()
+	cs := with(t, imported(t, "old", "hunter2"))
+	// All that the guesser's network may have at once are being computed.
+	guesser, own := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for range cap(cs.places) {
+		leave, err := cs.lines.Enter(t.Context(), guesser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	ask := func(ctx context.Context, from netip.Addr, secret string) error {
+		r := post(ctx, basic("old", secret))
+		r.RemoteAddr = netip.AddrPortFrom(from, 4711).String()
+		_, _, err := cs.Authenticate(r, nil, nil)
+		return err
+	}
+	if err := ask(ended, guesser, "guess"); !errors.Is(err, account.ErrBusy) {
+		t.Errorf("one guess more: %v", err)
+	}
+	if err := ask(t.Context(), own, "hunter2"); err != nil {
+		t.Errorf("the client itself: %v", err)
+	}
+}
+
+// Secrets are pasted into the wrong field.
+func TestSecretInPlaceOfID(t *testing.T) {
+	t.Parallel()
+	cs := with(t, confidential("wiki"))
+	secret := Secret.New().Text()
+	_, _, err := cs.Authenticate(post(t.Context(), basic(secret, "wiki")), nil, nil)
+	if !errors.Is(err, ErrInvalidClient) || strings.Contains(err.Error(), secret[:20]) {
+		t.Errorf("the log gets %v", err)
+	}
+	if got := ShowID("wiki"); got != `"wiki"` {
+		t.Errorf("an id is shown as %s", got)
+	}
 }
 
 // A secret that is imported beside a generated one costs nobody a hash who has

@@ -31,7 +31,7 @@ type Clients struct {
 	loading sync.Mutex
 	remote  map[string]*remoteKeys // by jwks_uri
 
-	macKey  [32]byte      // of this process: see secret.known
+	macKey  [32]byte // of this process: see secret.known
 	lines   account.Queues
 	places  chan struct{} // for who computes a slow hash, and is the first of its line
 	working sync.WaitGroup

@@ -13,6 +13,10 @@ var StandardScopes = []string{
 	"openid", "profile", "email", "address", "phone", "groups", "scopes", "permissions", "access", "username", OfflineAccess,
 }
 
+// EmptyScopes are those for which nobody gets anything. Clients of the ancestor
+// send them.
+var EmptyScopes = []string{"address", "phone", "access"}
+
 // OfflineAccess lets a grant outlive the session of its user (OpenID Connect
 // Core section 11).
 const OfflineAccess = "offline_access"

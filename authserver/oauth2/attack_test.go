@@ -278,6 +278,8 @@ func TestLog(t *testing.T) {
 		h.do(r)
 		h.do(post("/o2/token", url.Values{"client_id": {clientID}, "client_secret": {"wrong battery"}, "grant_type": {"x"}}))
 	}
+	h.do(post("/o2/token", url.Values{"client_id": {secrets["wiki"]}, "client_secret": {"wiki"}, "grant_type": {"x"}}))
+	b.authorize(wikiRequest("client_id", secrets["wiki"]))
 
 	code = b.code(t, trustedRequest())
 	hide(code)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 
+	"authbridge/authserver/client"
 	"authbridge/authserver/request"
 	"authbridge/authserver/session"
 	"authbridge/authserver/web"
@@ -20,7 +21,8 @@ func (s *Server) askConsent(w http.ResponseWriter, r *http.Request, q *authoriza
 	if user == "" {
 		user = d.Identifier
 	}
-	scope := slices.Clone(q.scope)
+	// What the client gets nothing for, nobody needs to think about.
+	scope := slices.DeleteFunc(slices.Clone(q.scope), func(name string) bool { return slices.Contains(client.EmptyScopes, name) })
 	for _, implied := range q.implied {
 		if !slices.Contains(scope, implied) {
 			scope = append(scope, implied)

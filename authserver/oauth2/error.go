@@ -56,14 +56,14 @@ func invalidGrant(description string, reason string) *Error {
 
 // What is said in several places.
 var (
-	errInsecure = invalidRequest("This endpoint must be called securely")
+	errInsecure = &Error{Code: "invalid_request", Description: "This endpoint must be called securely, by https", Err: request.ErrInsecure}
 	errMethod   = &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "This endpoint does not answer such a method"}
 )
 
 // unknownClient is the same for a client that is not enabled: nobody is told
 // that it was there.
 func unknownClient(clientID string) *Error {
-	return &Error{Code: "invalid_client", Description: "The application is not known here", Err: fmt.Errorf("client %.64q", clientID)}
+	return &Error{Code: "invalid_client", Description: "The application is not known here", Err: fmt.Errorf("client %s", client.ShowID(clientID))}
 }
 
 // refusalOf returns what the client hears about an error that is its own doing;

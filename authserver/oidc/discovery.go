@@ -103,14 +103,7 @@ func (s *Server) Discovery(w http.ResponseWriter, r *http.Request) error {
 // scopes are those that a client gets something for, unless it is limited to
 // less. Others are taken and mean nothing: clients of the ancestor send them.
 func (s *Server) scopes() []string {
-	var names []string
-	for _, name := range client.StandardScopes {
-		switch name {
-		case "address", "phone", "access":
-		default:
-			names = append(names, name)
-		}
-	}
+	names := slices.DeleteFunc(slices.Clone(client.StandardScopes), func(name string) bool { return slices.Contains(client.EmptyScopes, name) })
 	for _, claim := range s.Clients.Claims() {
 		if !slices.Contains(names, claim.Scope) {
 			names = append(names, claim.Scope)

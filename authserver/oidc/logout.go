@@ -21,9 +21,6 @@ const confirmLogout = "end session"
 // Only an ID token of this very session signs out without a question: any page
 // can send a browser here, and an old ID token is in many logs.
 func (s *Server) EndSession(w http.ResponseWriter, r *http.Request) error {
-	if !request.Secure(r) {
-		return s.refuse(w, r, "", "invalid_request", "This page must be called securely")
-	}
 	q, refused := s.readLogout(w, r)
 	if refused != "" {
 		return s.refuse(w, r, q.uiLocales, "invalid_request", refused)

@@ -66,7 +66,9 @@ type bearer struct {
 func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (bearer, error) {
 	s.allowOrigin(w, r)
 	if !request.Secure(r) {
-		return bearer{}, invalidRequest("This endpoint must be called securely")
+		return bearer{}, &Error{
+			Status: http.StatusBadRequest, Code: "invalid_request", Description: "This endpoint must be called securely, by https", Err: request.ErrInsecure,
+		}
 	}
 	text, err := accessToken(w, r)
 	if err != nil {

@@ -12,11 +12,16 @@
 package request
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
 	"unicode/utf8"
 )
+
+// ErrInsecure is for the log, where a request is refused that is not Secure: what
+// the operator can do about it.
+var ErrInsecure = errors.New("plain HTTP: if a proxy has the TLS, name it by --trusted-proxy and let it send X-Forwarded-Proto")
 
 // Secure reports whether the client sent the request with TLS, so that nobody
 // on the way could read it.

@@ -30,7 +30,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-var errInsecure = &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "This page must be called securely, by https."}
+var errInsecure = &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: "This page must be called securely, by https.", Err: request.ErrInsecure}
 
 // refusalOf returns what the reader is shown of an error that is their own
 // doing; nil if it is not.

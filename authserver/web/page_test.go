@@ -381,7 +381,7 @@ func TestLogin(t *testing.T) {
 	}
 
 	page, read = get(t, Login, LoginData{Action: "/login", CSRF: "c", Request: "rq", Name: "alice", Problem: LoginDenied}, Options{})
-	contains(t, read, "The username or the password is wrong.")
+	contains(t, read, "The name or the password is wrong.")
 	contains(t, tag(t, page, `<p[^>]*role="alert"[^>]*>`), ` id="problem"`)
 	contains(t, tag(t, page, username), ` value="alice"`, ` aria-describedby="problem"`, ` aria-invalid="true"`)
 	contains(t, tag(t, page, password), ` aria-describedby="problem"`, ` aria-invalid="true"`, ` autofocus`)

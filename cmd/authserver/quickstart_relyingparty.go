@@ -242,6 +242,10 @@ func (rp *relyingParty) logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, v := rp.visit(r)
+	if v.idToken == "" { // nobody has signed in
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
 	rp.remember(w, id, visit{})
 	http.Redirect(w, r, metadata.EndSession+"?"+url.Values{"id_token_hint": {v.idToken}, "post_logout_redirect_uri": {rp.url + "/"}}.Encode(),
 		http.StatusSeeOther)

@@ -148,6 +148,7 @@ func (b *backEnd) open(ctx context.Context) (rooms *authserver.Rooms, err error)
 	if b.cfg.issuer == "" {
 		return rooms, nil
 	}
+	warnIfKeyless(ctx, b.cfg.issuer, keys)
 	issuer := &claims.Issuer{URL: b.cfg.issuer, Keys: keys, Clients: clients}
 	base := endpointBase(b.cfg.issuer)
 	rooms.OAuth2 = &oauth2.Server{
@@ -158,6 +159,24 @@ func (b *backEnd) open(ctx context.Context) (rooms *authserver.Rooms, err error)
 		DB: pool, Clients: clients, Issuer: issuer, Sessions: sessions, Base: base, PasswordGrant: b.cfg.passwordGrant,
 	}
 	return rooms, nil
+}
+
+// warnIfKeyless says that there are no keys for tokens of clients without a domain
+// of their own. There may be by the time that somebody asks.
+func warnIfKeyless(ctx context.Context, issuer string, keys *token.Keys) {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return // the flag has refused such a text
+	}
+	domain, err := keys.Domain(u.Hostname())
+	switch {
+	case err != nil:
+		slog.WarnContext(ctx, "no domain answers for the host of the issuer, so clients without a domain of their own get no tokens",
+			"host", u.Hostname(), "remedy", "authserver domain create "+u.Hostname()+" --create-key jwt")
+	case domain.ActiveAlg(token.RS256) == nil:
+		slog.WarnContext(ctx, "the domain of the issuer has no RSA key that signs, so clients of RS256 without a domain of their own get no ID tokens",
+			"domain", domain.Name, "remedy", "authserver domain edit "+domain.Name+" --create-key jwt")
+	}
 }
 
 // issuerHost returns host[:port] of the OpenID Connect issuer, by which tokens

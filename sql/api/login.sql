@@ -236,7 +236,9 @@ begin
       outcome := 'verify';
       password_hash := stored;
       reason := case
-        when login.user_id is null  then 'unknown login'
+        when login.user_id is null  then
+          case when exists (select from auth.users u where u.identifier = lower(p_login collate "C"))
+            then 'the identifier of a user who is not staff: an address logs in' else 'unknown login' end
         when not login.active       then 'inactive user'
         when stored is null         then 'login without a password'
         else 'wrong password'

@@ -115,7 +115,8 @@ select is(pg_temp.guess(n.login, 'x'), n.want, n.login || ': ' || n.why)
     ('',                            'verify',          'no name'),
     (repeat('a', 1000000),          'verify',          'a long name')) n (login, want, why);
 select is(b.reason, n.want, n.login || ' in the log')
-  from (values ('nobody@example.com', 'unknown login'), ('gone@example.com', 'inactive user'), ('nohash@example.com', 'login without a password'), ('alice@example.com', 'wrong password')) n (login, want),
+  from (values ('nobody@example.com', 'unknown login'), ('gone@example.com', 'inactive user'), ('nohash@example.com', 'login without a password'), ('alice@example.com', 'wrong password'),
+    ('Bob', 'the identifier of a user who is not staff: an address logs in'), ('nobody', 'unknown login')) n (login, want),
        lateral api.begin_login(n.login, 'http', '192.0.2.8', null, null, pg_temp.mac('x'), null) b;
 
 -- As whom.
