@@ -62,13 +62,19 @@ func sectionLines(t *testing.T, page, heading string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(text), "\n## "+heading+"\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	lines := commandsIn(section)
+	lines := commandsIn(section(string(text), heading))
 	if len(lines) == 0 {
 		t.Fatalf("docs/integrations/%s says nothing to type about %q", page, heading)
 	}
 	return lines
+}
+
+// section returns what is below a heading of the second level; nothing if there is
+// no such heading.
+func section(text, heading string) string {
+	_, section, _ := strings.Cut(text, "\n## "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
 }
 
 func commandsIn(text string) (lines []string) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -189,5 +191,42 @@ func TestTokensGuide(t *testing.T) {
 	}
 	if _, err := db.operate(t.Context(), "/bin/sh", "-euc", "authserver oauth2 tokens -u alice --client "+wiki[0].ClientID); err == nil {
 		t.Error("after the command to revoke them, there are tokens")
+	}
+}
+
+// The file of clients on the page on OAuth 2.0 is one that can be applied, as often
+// as one likes.
+func TestClientsGuide(t *testing.T) {
+	t.Parallel()
+	db := OpenProviderDatabase(t)
+	text, err := os.ReadFile("../docs/oauth2.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients := section(string(text), "Clients")
+	_, file, found := strings.Cut(clients, "```yaml\n")
+	file, _, ended := strings.Cut(file, "```\n")
+	if !found || !ended {
+		t.Fatal("docs/oauth2.md has no file of clients")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "clients.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	enter := func(line string) string {
+		out, err := db.operate(t.Context(), "/bin/sh", "-euc", "cd "+dir+" && "+line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for _, line := range commandsIn(clients) {
+		enter(line)
+	}
+	if again := enter("authserver oauth2 apply clients.yaml -f csv"); strings.Count(again, ",unchanged,") != 2 {
+		t.Errorf("applied again: %s", again)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "notes.json")); err != nil || !strings.Contains(string(text), `"client_secret": "cs_`) {
+		t.Errorf("the credentials are %s, %v", text, err)
 	}
 }

@@ -248,3 +248,36 @@ func TestRotateRefreshTokenWAL(t *testing.T) {
 		t.Errorf("a rotation writes %d bytes of WAL", least)
 	}
 }
+
+// Whoever ends sessions locks their user first, as whoever changes the user does:
+// signing out and a new password at once would else wait for each other, and one
+// of them fail.
+func TestEndSessionLocksUserFirst(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"signing out":             `select (api.end_session(sha256('cookie'))).outcome`,
+		"another user signing in": `select (api.start_session(sha256('other'), sha256('cookie'), u.id, null, sha256('$y$bob'), '{pwd}', '1', '1 h', '1 h', null, '')).outcome from auth.users u where u.identifier = 'bob'`,
+		"consent that is revoked": `select (api.revoke_oauth2_consent(u.id, 'wiki', false)).outcome from auth.users u where u.identifier = 'alice'`,
+		"grants that are revoked": `select (api.revoke_oauth2_grants(u.id, null, 'x', false)).revoked::text from auth.users u where u.identifier = 'alice'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.New(t, "authserver_web")
+			change, end := connect(t, db.OwnerURL), connect(t, db.OwnerURL)
+			exec(t, change, relyingParty)
+			exec(t, change, `
+				insert into auth.login_names (name, kind) values ('bob', 'user');
+				insert into auth.users (identifier, full_name, password_hash) values ('bob', 'Bob', '$y$bob');`)
+			authorize(t, change, "code")
+			exec(t, change, `begin; select from auth.users u where u.identifier = 'alice' for update`)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				query(t, end, statement)
+			}()
+			waitForLock(t, db)
+			exec(t, change, `select from auth.sessions for update nowait; select from auth.oauth2_grants for update nowait; commit`)
+			<-ended
+		})
+	}
+}

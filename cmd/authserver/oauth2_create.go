@@ -443,7 +443,7 @@ func createOAuth2Client(ctx context.Context, conn *pgx.Conn, clientID string, se
 	case "ok":
 		return nil
 	case "exists", "name_exists":
-		return command.Exit(command.Usage, errors.New("OAuth2 client already exists and client secret can only be read once"))
+		return command.Exit(command.Usage, errors.New("OAuth2 client already exists and client secret can only be read once; authserver oauth2 rotate-secret makes another"))
 	}
 	return clientRefused("create client", made.Outcome, made.Detail, settings)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ func oauth2ExplainCommand(db *database) *cli.Command {
 				if err != nil {
 					return err
 				}
+				say(c, "%s", decision.sentence())
 				return printList(c.App.Writer, out, []oauth2Decision{decision}, nil)
 			})
 		},
@@ -54,6 +56,29 @@ type oauth2Decision struct {
 	MissingPermissions  []string `json:"missing_permissions"`
 	GlobalPermission    *string  `json:"global_permission"`
 	HasGlobalPermission *bool    `json:"has_global_permission"`
+}
+
+// sentence says it to people.
+func (d oauth2Decision) sentence() string {
+	if d.DenyReason == nil {
+		return fmt.Sprintf("allowed: %s may use %s", d.Username, d.AppName)
+	}
+	why := *d.DenyReason
+	switch {
+	case why == "disabled":
+		why = "the client is disabled"
+	case why == "inactive":
+		why = "the user is inactive"
+	case why == "subject":
+		why = "the user lacks what the client calls users by"
+	case why == "global" && d.GlobalPermission != nil:
+		why = "the user lacks the permission " + *d.GlobalPermission + ", which every sign-in needs"
+	case len(d.MissingPermissions) > 0:
+		why = "the user lacks the permissions " + strings.Join(d.MissingPermissions, ", ")
+	case why == "client":
+		why = "the user is in none of the groups and states " + strings.Join(append(slices.Clone(d.AppGroups), d.AppStates...), ", ")
+	}
+	return fmt.Sprintf("denied: %s may not use %s: %s", d.Username, d.AppName, why)
 }
 
 // explainOAuth2Policy calls api.explain_oauth2_policy.

@@ -95,7 +95,7 @@ var oauth2Settings = []oauth2Setting{
 	{name: "id_token_lifetime", kind: spanSetting, usage: "ID tokens are good for `DURATION`"},
 	{name: "refresh_token_lifetime", kind: spanSetting, usage: "refresh tokens are good for `DURATION` since the last use"},
 	{name: "grant_lifetime", kind: spanSetting, usage: "whatever is used: users sign in again after `DURATION`, such as 90d"},
-	{name: "debug", kind: boolSetting, usage: "its requests are logged, without secrets"},
+	{name: "debug", kind: boolSetting, usage: "the tokens that it gets are logged, without secrets"},
 }
 
 // stored is what the database calls the setting.
@@ -258,7 +258,11 @@ func (f *settingFlags) flags() []cli.Flag {
 			flags = append(flags, &cli.GenericFlag{Name: "set-" + s.flagName(), Usage: usage, Value: given})
 		}
 		if s.kind == boolSetting || s.unset {
-			flags = append(flags, &cli.BoolFlag{Name: "unset-" + s.unsetName(), Usage: "not so", Destination: &f.unset[i]})
+			not := "none"
+			if s.kind == boolSetting {
+				not = "not so"
+			}
+			flags = append(flags, &cli.BoolFlag{Name: "unset-" + s.unsetName(), Usage: not, Destination: &f.unset[i]})
 		}
 	}
 	return flags
@@ -347,6 +351,11 @@ func oauth2EditCommand(db *database) *cli.Command {
 				}
 				say(c, "Client %s edited: %s", was.name(), strings.Join(settingNames(changed), ", "))
 				warnAboutSettings(c, settings)
+				edited, err := oneOAuth2Client(ctx, conn, was.ClientID)
+				if err != nil {
+					return err
+				}
+				warnAboutClient(c, edited)
 				return nil
 			})
 		},
@@ -397,6 +406,20 @@ func warnAboutSettings(c *cli.Context, settings clientSettings) {
 		if warning, err := client.CheckRedirectURI(uri, client.Confidential); err == nil && warning != "" {
 			say(c, "warning: %s: %s", uri, warning)
 		}
+	}
+}
+
+// warnAboutClient says what does not work with all settings of a client together.
+func warnAboutClient(c *cli.Context, edited oauth2Client) {
+	method := settingOf[string](edited.Settings, "token_endpoint_auth_method")
+	if strings.HasPrefix(method, "client_secret_") && len(edited.Secrets) == 0 {
+		say(c, "warning: it has no secret; authserver oauth2 rotate-secret makes one")
+	}
+	if settingOf[string](edited.Settings, "type") == client.Public && settingOf[bool](edited.Settings, "may_introspect") {
+		say(c, "warning: a public client cannot prove who it is, and so may not introspect")
+	}
+	if slices.Contains(settingOf[[]string](edited.Settings, "grant_types"), client.AuthorizationCode) && len(settingOf[[]string](edited.Settings, "redirect_uris")) == 0 {
+		say(c, "warning: nobody can sign in to it: it has no redirect URI; --set-redirect-uri gives it one")
 	}
 }
 

@@ -115,7 +115,7 @@ func TestServe(t *testing.T) {
 	db := pgtest.New(t, "authserver_web")
 	r := startServe(t, db.URL, func(cfg *serveConfig) { cfg.metricsListen = "127.0.0.1:0" })
 	await(t, r.addrs[0], "/readyz", 200)
-	for path, want := range map[string]int{"/healthz": 200, "/health/": 200, "/robots.txt": 200, "/metrics": 404, "/": 404, "/checkpassword/": 405} {
+	for path, want := range map[string]int{"/healthz": 200, "/health/": 200, "/robots.txt": 200, "/metrics": 404, "/nothing": 404, "/": 400, "/checkpassword/": 405} {
 		if status, body := fetch(t, r.addrs[0], path); status != want {
 			t.Errorf("%s: %d %q, want %d", path, status, body, want)
 		}

@@ -74,6 +74,9 @@ declare
   client bigint;
   consents bigint;
 begin
+  -- In the order of session.sql: who ends all that a user has allowed comes before
+  -- this, or after.
+  perform from auth.users u where u.id = p_user_id for key share;
   select c.id into client from auth.oauth2_clients c where c.client_id = p_client_id;
   if p_dry_run is not false then
     consents := (select count(*) from auth.oauth2_consents o where o.user_id = p_user_id and o.client_id = client);

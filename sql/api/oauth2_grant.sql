@@ -808,6 +808,7 @@ as $$
 declare
   ids uuid[];
 begin
+  perform from auth.users u where u.id = p_user_id for key share;  -- as in api.revoke_oauth2_consent
   select coalesce(array_agg(g.id), '{}'), count(*), count(t.id)
     into ids, revoked, refresh_tokens
     from auth.oauth2_grants g

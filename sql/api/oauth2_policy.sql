@@ -155,7 +155,7 @@ create or replace function api.explain_oauth2_policy(
   out required_permissions  text[],
   out missing_permissions   text[],  -- of these
   out global_permission     text,    -- null: none is asked for
-  out has_global_permission boolean
+  out has_global_permission boolean  -- null: none is asked for
 )
 language plpgsql stable security definer set search_path = auth, pg_temp
 as $$
@@ -202,6 +202,6 @@ begin
   missing_permissions := array(
     select p from unnest(required_permissions) p where not auth.has_permission(account.id, p) order by p collate "C");
   global_permission := (select p.permission_name from auth.oauth2_policy o join auth.permissions p on p.id = o.permission_id);
-  has_global_permission := auth.has_permission(account.id, global_permission);
+  has_global_permission := case when global_permission is not null then auth.has_permission(account.id, global_permission) end;
 end
 $$;

@@ -115,16 +115,19 @@ create or replace function api.start_session(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 declare
-  held record := auth.hold_credential(p_user_id, p_service_user, p_credential_sha256, 'web');
+  held record;
   was auth.sessions;
   made auth.sessions;
 begin
+  select s.* into was from auth.sessions s where s.secret_hash = p_replaces;
+  perform from auth.users u where u.id in (p_user_id, was.user_id) order by u.id for share;
+  held := auth.hold_credential(p_user_id, p_service_user, p_credential_sha256, 'web');
   outcome := case when held.good then 'ok' else 'gone' end;
   if outcome <> 'ok' then
     return;
   end if;
 
-  select s.* into was from auth.sessions s where s.secret_hash = p_replaces for update;
+  select s.* into was from auth.sessions s where s.secret_hash = p_replaces and s.user_id = was.user_id for update;
   if was.user_id <> p_user_id then
     perform auth.end_sessions(array[was.id], 'another user signed in');
     was := null;
@@ -192,8 +195,13 @@ create or replace function api.end_session(
 )
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
+declare
+  holder uuid;
 begin
-  select s.id into session_id from auth.sessions s where s.secret_hash = p_secret_hash for update;
+  -- What is revoked asks for its user once more when the session goes.
+  select s.user_id into holder from auth.sessions s where s.secret_hash = p_secret_hash;
+  perform from auth.users u where u.id = holder for key share;
+  select s.id into session_id from auth.sessions s where s.secret_hash = p_secret_hash and s.user_id = holder for update;
   if session_id is null then
     outcome := 'unknown';
     return;

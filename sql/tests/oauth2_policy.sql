@@ -163,7 +163,7 @@ select is((select e.outcome from api.explain_oauth2_policy(n.user_selector, n.cl
   from (values ('alice', 'wiki', 'ok'), ('alice@example.com', 'Wiki', 'ok'), ('nobody', 'wiki', 'no_user'), (null, 'wiki', 'no_user'), ('alice', 'nothing', 'no_client'), ('alice', null, 'no_client'), ('nobody', 'nothing', 'no_user')) n (user_selector, client, want);
 select is((select e.client_id from api.explain_oauth2_policy('alice', 'wiki') e), 'wiki', 'a client_id wins over a name');
 select results_eq($$ select e.* from api.explain_oauth2_policy('alice', 'wiki') e $$,
-  $$ values ('ok', 'alice', 'wiki', 'Wiki', true, true, 'allowed', null::text, null::text, '{}'::text[], '{}'::text[], '{}'::text[], '{}'::text[], '{}'::text[], null::text, false) $$, 'an open one');
+  $$ values ('ok', 'alice', 'wiki', 'Wiki', true, true, 'allowed', null::text, null::text, '{}'::text[], '{}'::text[], '{}'::text[], '{}'::text[], '{}'::text[], null::text, null::boolean) $$, 'an open one');
 insert into auth.user_attributes values (pg_temp.user_id('alice'), 'state', 'Guest');
 insert into auth.group_members select pg_temp.grp(g), pg_temp.user_id('alice') from unnest(array['readers', 'editors']) g;
 insert into auth.oauth2_client_groups select (pg_temp.client()).id, pg_temp.grp(g) from unnest(array['readers', 'others']) g;
