@@ -9,6 +9,7 @@ import (
 
 	"authbridge/authserver/account"
 	"authbridge/authserver/claims"
+	"authbridge/internal/audit"
 	"authbridge/internal/opaque"
 	"authbridge/internal/pg"
 
@@ -194,15 +195,18 @@ type owner struct {
 
 // checkAccessToken calls api.check_access_token; nil: the token is no longer
 // good.
-func checkAccessToken(ctx context.Context, db pg.Querier, t claims.AccessToken) (*owner, error) {
+func checkAccessToken(ctx context.Context, db pg.Querier, t claims.AccessToken, from netip.Addr) (*owner, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	rows, _ := db.Query(ctx,
-		`select outcome, coalesce(identifier, '') as identifier, coalesce(primary_address, '') as primary_address
+		`select outcome, coalesce(reason, '') as reason, coalesce(user_id::text, '') as user_id,
+		        coalesce(identifier, '') as identifier, coalesce(primary_address, '') as primary_address
 		   from api.check_access_token(nullif($1, '')::uuid, $2, $3, '{}', false)`,
 		t.GrantID, t.JTI, t.ClientID)
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
 		Outcome string
+		Reason  string
+		UserID  string
 		owner
 	}])
 	if err != nil {
@@ -211,7 +215,10 @@ func checkAccessToken(ctx context.Context, db pg.Querier, t claims.AccessToken) 
 	switch row.Outcome {
 	case "ok":
 		return &row.owner, nil
-	case "revoked", "denied":
+	case "denied":
+		audit.OAuth2Denied(ctx, from, audit.Denial{Stage: "introspect", Reason: row.Reason, ClientID: t.ClientID, UserID: row.UserID})
+		return nil, nil
+	case "revoked":
 		return nil, nil
 	}
 	return nil, fmt.Errorf("check access token: unknown outcome %q", row.Outcome)

@@ -6,6 +6,7 @@ import (
 
 	"authbridge/authserver/claims"
 	"authbridge/authserver/client"
+	"authbridge/authserver/request"
 )
 
 // Introspect serves POST /introspect (RFC 7662): what a resource server has to
@@ -74,7 +75,7 @@ func (s *Server) introspectAccessToken(r *http.Request, q *clientRequest, t clai
 	if t.ClientID != c.ClientID && !c.MayIntrospect && !slices.Contains(t.Audience, c.ClientID) {
 		return introspection{}, nil
 	}
-	state, err := checkAccessToken(r.Context(), s.DB, t)
+	state, err := checkAccessToken(r.Context(), s.DB, t, request.Peer(r))
 	if err != nil || state == nil {
 		return introspection{}, err
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"authbridge/authserver/claims"
+	"authbridge/internal/audit"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,7 +26,7 @@ type tokenState struct {
 // checkAccessToken calls api.check_access_token for what scope, and the claims
 // parameter of the grant, ask about the user. A token that is not good any more
 // comes back as *Error.
-func checkAccessToken(ctx context.Context, db *pgxpool.Pool, t claims.AccessToken, scope []string) (tokenState, error) {
+func checkAccessToken(ctx context.Context, db *pgxpool.Pool, t claims.AccessToken, scope []string, from netip.Addr) (tokenState, error) {
 	// Somebody who hangs up does not end the call: that would cost the connection.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -43,8 +45,11 @@ func checkAccessToken(ctx context.Context, db *pgxpool.Pool, t claims.AccessToke
 	switch {
 	case err != nil:
 		return tokenState{}, fmt.Errorf("check access token: %w", err)
-	case row.Outcome == "revoked", row.Outcome == "denied":
-		return tokenState{}, invalidToken(errors.New(row.Outcome + ": " + row.Reason))
+	case row.Outcome == "revoked":
+		return tokenState{}, invalidToken(errors.New("it is revoked"))
+	case row.Outcome == "denied":
+		audit.OAuth2Denied(ctx, from, audit.Denial{Stage: "userinfo", Reason: row.Reason, ClientID: t.ClientID, UserID: row.UserID})
+		return tokenState{}, invalidToken(errors.New("denied: " + row.Reason))
 	case row.Outcome != "ok":
 		return tokenState{}, fmt.Errorf("check access token: unknown outcome %q", row.Outcome)
 	}

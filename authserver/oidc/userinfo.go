@@ -26,7 +26,7 @@ func (s *Server) UserInfo(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains(bearer.token.Scope, "openid") {
 		return &Error{Status: http.StatusForbidden, Code: "insufficient_scope", Description: "The access token has no scope openid", Scope: "openid"}
 	}
-	state, err := checkAccessToken(r.Context(), s.DB, bearer.token, bearer.token.Scope)
+	state, err := checkAccessToken(r.Context(), s.DB, bearer.token, bearer.token.Scope, request.Peer(r))
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (s *Server) FakeUserInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	state, err := checkAccessToken(r.Context(), s.DB, bearer.token, []string{"groups", "permissions"})
+	state, err := checkAccessToken(r.Context(), s.DB, bearer.token, []string{"groups", "permissions"}, request.Peer(r))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package oidc
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -156,6 +158,21 @@ func TestUserInfoLooksAgain(t *testing.T) {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 		})
+	}
+}
+
+// Who was refused what they had before is for the operator to see.
+func TestUserInfoAuditsDenials(t *testing.T) {
+	h := newHouse(t)
+	accessToken, _, _ := h.signIn("alice").grant("locked", nil, "openid")
+	h.arrange(`delete from auth.group_members`)
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	h.send("/userinfo", nil, bearing(accessToken))
+	if want := "msg=oauth2.denied from=192.0.2.1 stage=userinfo reason=client client_id=locked"; !strings.Contains(log.String(), want) {
+		t.Errorf("no %s in\n%s", want, log.String())
 	}
 }
 

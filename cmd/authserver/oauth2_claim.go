@@ -26,6 +26,7 @@ func oauth2ClaimCommand(db *database) *cli.Command {
 
 func oauth2ClaimCreateCommand(db *database) *cli.Command {
 	var prefix, attribute, scope string
+	var dryRun bool
 	claim := claimType("string")
 	return &cli.Command{
 		Name:  "create",
@@ -39,6 +40,7 @@ func oauth2ClaimCreateCommand(db *database) *cli.Command {
 			&cli.StringFlag{Name: "attribute", Usage: "it is made of the attribute `NAME`, as \"authserver user attribute\" sets it", Destination: &attribute},
 			&cli.StringFlag{Name: "scope", Usage: "clients that ask for `SCOPE` get it, one of OpenID Connect or another", Value: "profile", Destination: &scope},
 			&cli.GenericFlag{Name: "type", Usage: "it is a `TYPE`: string, integer, boolean, list, json", Value: &claim},
+			dryRunFlag(&dryRun),
 		},
 		Action: func(c *cli.Context) error {
 			name := c.Args().First()
@@ -56,7 +58,17 @@ func oauth2ClaimCreateCommand(db *database) *cli.Command {
 				return command.Usagef("--scope: %v", err)
 			}
 			return db.use(c, func(ctx context.Context, conn *pgx.Conn) error {
-				if err := createOAuth2Claim(ctx, conn, listedClaim{name, attribute, scope, string(claim)}); err != nil {
+				create := func() error {
+					return createOAuth2Claim(ctx, conn, listedClaim{name, attribute, scope, string(claim)})
+				}
+				if dryRun {
+					if err := rehearse(ctx, conn, create); err != nil {
+						return err
+					}
+					say(c, "dry run: would create the claim %s", name)
+					return nil
+				}
+				if err := create(); err != nil {
 					return err
 				}
 				say(c, "Claim %s created", name)

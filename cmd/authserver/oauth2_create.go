@@ -27,7 +27,7 @@ func oauth2CreateCommand(db *database, profile *account.Profile) *cli.Command {
 	redirectURIs := settingFlag{setting: settingNamed("redirect_uris")}
 	clientType := settingFlag{setting: settingNamed("client_type"), texts: []string{"confidential"}}
 	grant := ancestorGrant("authorization-code")
-	var trusted, skipPKCE bool
+	var trusted, skipPKCE, dryRun bool
 	var secret givenSecret
 	var publish publishFlags
 	return &cli.Command{
@@ -50,6 +50,7 @@ func oauth2CreateCommand(db *database, profile *account.Profile) *cli.Command {
 			&cli.BoolFlag{Name: "skip-pkce", Usage: "it need not use PKCE", Destination: &skipPKCE},
 			&cli.GenericFlag{Name: "client-id", Value: &optional[oauth2ClientID, *oauth2ClientID]{&id}, Usage: "it has this `ID` already (default: a new one)"},
 			secret.flag(),
+			dryRunFlag(&dryRun),
 		}, publish.flags()...),
 		Action: func(c *cli.Context) error {
 			name, err := account.ParseName(c.Args().First())
@@ -100,7 +101,15 @@ func oauth2CreateCommand(db *database, profile *account.Profile) *cli.Command {
 					}
 					settings["domain"] = mustJSON(signing.String())
 				}
-				if err := createOAuth2Client(ctx, conn, made.ClientID, settings, stored); err != nil {
+				create := func() error { return createOAuth2Client(ctx, conn, made.ClientID, settings, stored) }
+				if dryRun {
+					if err := rehearse(ctx, conn, create); err != nil {
+						return err
+					}
+					say(c, "dry run: would create client %s", made.Name)
+					return nil
+				}
+				if err := create(); err != nil {
 					return err
 				}
 				say(c, "Created client %s (ID: %s)", made.Name, made.ClientID)

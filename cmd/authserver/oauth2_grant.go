@@ -58,6 +58,13 @@ type oauth2Decision struct {
 	HasGlobalPermission *bool    `json:"has_global_permission"`
 }
 
+// revokedTokens is what oauth2 revoke has ended.
+type revokedTokens struct {
+	Username             string `json:"username"`
+	RevokedGrants        int    `json:"revoked_grants"`
+	RevokedRefreshTokens int    `json:"revoked_refresh_tokens"`
+}
+
 // sentence says it to people.
 func (d oauth2Decision) sentence() string {
 	if d.DenyReason == nil {
@@ -144,6 +151,7 @@ func oauth2TokensCommand(db *database) *cli.Command {
 func oauth2RevokeCommand(db *database) *cli.Command {
 	var selector, client, reason string
 	var dryRun bool
+	var out format
 	return &cli.Command{
 		Name:  "revoke",
 		Usage: "end all tokens of a user, or those that one client has; nothing to end is no error",
@@ -155,6 +163,7 @@ func oauth2RevokeCommand(db *database) *cli.Command {
 			clientFlag(&client, "only those of this client"),
 			&cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for \"oauth2 tokens\"", Value: "revoked by the operator", Destination: &reason},
 			dryRunFlag(&dryRun),
+			out.flag(),
 		},
 		Action: func(c *cli.Context) error {
 			if _, err := account.ParseName(reason); err != nil {
@@ -176,7 +185,10 @@ func oauth2RevokeCommand(db *database) *cli.Command {
 				} else {
 					say(c, "Revoked %s", what)
 				}
-				return nil
+				if !c.IsSet("format") {
+					return nil
+				}
+				return printList(c.App.Writer, out, []revokedTokens{{user.Identifier, revoked.Revoked, revoked.RefreshTokens}}, nil)
 			})
 		},
 	}

@@ -9,7 +9,7 @@ import (
 
 // A Denial is a user who may not use an OAuth 2.0 client.
 type Denial struct {
-	Stage      string // authorize, code, refresh or password
+	Stage      string // authorize, code, refresh, password, userinfo or introspect
 	Reason     string // of auth.oauth2_denial
 	ClientID   string
 	UserID     string // empty: unknown
