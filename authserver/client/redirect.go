@@ -28,6 +28,14 @@ func (c *Client) goesTo(registered []string, uri string) bool {
 	})
 }
 
+// Assured reports whether it is the client that gets what is sent to one of its
+// redirect URIs. Any program of the user can listen on a port or claim a scheme,
+// and a public client has no secret that tells it from them (RFC 8252 section
+// 8.6).
+func (c *Client) Assured(uri string) bool {
+	return c.Type != Public || strings.HasPrefix(uri, "https://")
+}
+
 // loopbackHosts are how a program on the user's own machine is called. The name
 // is for those who cannot do better: RFC 8252 section 8.3.
 var loopbackHosts = []string{"127.0.0.1", "[::1]", "localhost"}

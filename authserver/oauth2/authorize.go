@@ -123,9 +123,11 @@ const (
 
 // decide asks the database what becomes of a request, and answers that.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, q *authorization, will consent) error {
-	// What the claims parameter asks for beyond the scope is nowhere remembered.
-	// Nothing is granted to a request that lacks something.
-	if q.lacks != nil || will == remembered && (q.prompt.consent || !q.client.Trusted && !within(q.implied, q.scope)) {
+	// What the claims parameter asks for beyond the scope is nowhere remembered,
+	// and consent to a client counts for nobody who may be another one. Nothing is
+	// granted to a request that lacks something.
+	counts := q.client.Trusted || within(q.implied, q.scope) && q.client.Assured(q.response.uri)
+	if q.lacks != nil || will == remembered && (q.prompt.consent || !counts) {
 		will = ask
 	}
 	code := codes.New()

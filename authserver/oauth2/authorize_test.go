@@ -536,6 +536,41 @@ func TestImpliedConsent(t *testing.T) {
 	}
 }
 
+// A program of the user can pretend to be one that was consented to, where
+// nothing but a port or a scheme tells them apart: the user sees each time who
+// asks (RFC 8252 section 8.6).
+func TestConsentOfNativeClients(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := h.signIn(t, "alice", time.Minute)
+	for _, uri := range []string{"http://127.0.0.1:51004/cb", "com.example.app:/cb"} {
+		p := wikiRequest("client_id", "app", "redirect_uri", uri)
+		for range 2 {
+			asked := page(t, b.authorize(p), http.StatusOK)
+			answer(t, b.post("/o2/consent", consentForm(t, asked, "allow")), uri)
+		}
+		if got := answer(t, b.authorize(with(p, "prompt", "none")), uri); got.Get("error") != "consent_required" || got.Has("code") {
+			t.Errorf("%s, with prompt=none: %v", uri, got)
+		}
+	}
+	h.arrange(t, `update auth.oauth2_clients set trusted = true where client_id = 'app'`)
+	h.reload(t)
+	b.code(t, wikiRequest("client_id", "app", "redirect_uri", "com.example.app:/cb"))
+}
+
+// Whoever has not signed in can have a request kept.
+func TestAuthorizationRequestSize(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	b := &browser{h: h}
+	for size, want := range map[int]string{6 << 10: "", 7 << 10: "invalid_request"} { // beside what else it says
+		res := b.authorize(wikiRequest("state", "", "claims", `{"userinfo":{"name":null}}`, "nonce", strings.Repeat("n", size), "login_hint", strings.Repeat("h", 1<<10)))
+		if location := res.Header.Get("Location"); strings.Contains(location, "error=invalid_request") != (want != "") {
+			t.Errorf("%d bytes: %s to %.100s", size, res.Status, location)
+		}
+	}
+}
+
 // Requests that no browser sends that somebody uses.
 func TestMethods(t *testing.T) {
 	t.Parallel()

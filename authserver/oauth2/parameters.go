@@ -20,9 +20,9 @@ import (
 // maxParameter is how long the value of a parameter may be, in bytes.
 const maxParameter = 8 << 10
 
-// maxParameters is how long all of an authorization request may be: whoever has
+// maxParameters is how long all of an authorization request may be, in bytes: whoever has
 // not signed in can let us save it.
-const maxParameters = 32 << 10
+const maxParameters = 8 << 10
 
 // single returns the value of a parameter. One without a value is not there, and
 // none may be there twice: which of two is meant is anybody's guess (RFC 6749

@@ -121,6 +121,8 @@ func saveRequest(ctx context.Context, db pg.Querier, handle opaque.Secret, clien
 	switch outcome {
 	case "ok":
 		return nil
+	case "full": // until those of an hour ago have gone
+		return errors.New("save request: there are too many requests of people who have not signed in")
 	case "no_client":
 		return &Error{Status: http.StatusBadRequest, Code: "invalid_client", Description: "The application is not known here."}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -171,6 +172,8 @@ func setUserAttribute(ctx context.Context, conn *pgx.Conn, user listedUser, name
 		return false, nil
 	case "gone":
 		return false, userGone([]listedUser{user}, user.UUID)
+	case "taken":
+		return false, errors.New("another user has this legacy_id, by which clients may know them; nothing was done")
 	}
 	return false, fmt.Errorf("set attribute: unknown outcome %q", outcome)
 }

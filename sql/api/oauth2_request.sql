@@ -2,9 +2,11 @@
 -- consented. Whoever has the handle continues it; it says nothing of who that
 -- is.
 
--- api.save_oauth2_request keeps a request.
+-- api.save_oauth2_request keeps a request. Whoever has not signed in can have one
+-- kept, so there is an end to it: what a disk bears, and far more than people
+-- begin in an hour.
 --
--- outcome: ok, no_client.
+-- outcome: ok; no_client; full.
 create or replace function api.save_oauth2_request(
   p_handle_hash bytea,
   p_client_id   text,
@@ -15,6 +17,10 @@ create or replace function api.save_oauth2_request(
 language plpgsql security definer set search_path = auth, pg_temp
 as $$
 begin
+  if pg_relation_size('auth.oauth2_requests') > 1024 * 1024 * 1024 then
+    outcome := 'full';
+    return;
+  end if;
   insert into auth.oauth2_requests (handle_hash, client_id, parameters, expires_at)
   select p_handle_hash, c.id, p_parameters, now() + p_lifetime
     from auth.oauth2_clients c

@@ -19,7 +19,8 @@ $$;
 
 -- api.set_user_attribute gives a user an attribute, or another value for it.
 --
--- outcome: ok, unchanged, gone.
+-- outcome: ok; unchanged; gone; taken: it is a legacy_id, by which clients may
+-- know another user.
 create or replace function api.set_user_attribute(
   p_user_id   uuid,
   p_name      text,
@@ -41,6 +42,14 @@ begin
   if was.value = p_value then
     outcome := 'unchanged';
     return;
+  end if;
+  if p_name = 'legacy_id' then
+    -- One after the other, so that the index has nothing to refuse.
+    perform pg_advisory_xact_lock(hashtext('authserver.legacy_id'));
+    if exists (select from auth.user_attributes a where a.name = 'legacy_id' and a.value = p_value) then
+      outcome := 'taken';
+      return;
+    end if;
   end if;
   insert into auth.user_attributes (user_id, name, value) values (p_user_id, p_name, p_value)
   on conflict (user_id, name) do update set value = excluded.value;

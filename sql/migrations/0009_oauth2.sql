@@ -8,8 +8,13 @@ create table auth.user_attributes (
 
   primary key (user_id, name),
   constraint user_attributes_name_form check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+  -- It can be sub: OpenID Connect Core section 2.
+  constraint user_attributes_legacy_id_length check (name <> 'legacy_id' or octet_length(value) <= 255),
   constraint user_attributes_value_form check (octet_length(value) between 1 and 4096 and value !~ '[\u0001-\u0008\u000b-\u001f\u007f-\u009f]')
 );
+
+-- Clients may know users by it (sub), so no two have the same.
+create unique index user_attributes_legacy_id on auth.user_attributes (value) where name = 'legacy_id';
 
 -- Browsers that have signed in. The cookie has the secret; the id is public, as
 -- sid in ID tokens.

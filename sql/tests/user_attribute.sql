@@ -12,6 +12,11 @@ select is(api.set_user_attribute(pg_temp.id('alice'), 'state', 'guest'), 'ok', '
 select is(api.set_user_attribute(pg_temp.id('alice'), 'address_text', E'1 Main St\n\tTown'), 'ok', 'it may have lines');
 select is(api.set_user_attribute(pg_temp.id('bob'), 'state', 'member'), 'ok', 'another has his own');
 select is(api.set_user_attribute(gen_random_uuid(), 'state', 'member'), 'gone', 'nobody has none');
+select is(api.set_user_attribute(pg_temp.id('alice'), 'legacy_id', '17'), 'ok', 'what another system called a user');
+select is(api.set_user_attribute(pg_temp.id('bob'), 'legacy_id', '17'), 'taken', 'is nobody else''s');
+select is(api.set_user_attribute(pg_temp.id('alice'), 'legacy_id', '17'), 'unchanged', 'but their own');
+select throws_ok($$ insert into auth.user_attributes (user_id, name, value) select u.id, 'legacy_id', '17' from auth.users u where u.identifier = 'bob' $$, '23505', null, 'by no way');
+delete from auth.user_attributes a where a.name = 'legacy_id';
 select is(api.set_user_attribute(null, 'state', 'member'), 'gone', 'nor has null');
 select throws_ok(format($$ select api.set_user_attribute(pg_temp.id('bob'), %L, 'x') $$, n), '23514', null, 'name ' || n)
   from unnest(array['', 'State', '1', 'a-b', repeat('a', 64)]) n;
