@@ -171,7 +171,7 @@ func TestKubernetes(t *testing.T) {
 func TestKubernetesExpiry(t *testing.T) {
 	t.Parallel()
 	db := OpenProviderDatabase(t)
-	client := db.CreateClient(t, "short", "--redirect-uri", goRedirect)
+	client := db.CreateClient(t, "kubernetes-short", "--redirect-uri", goRedirect)
 	db.Operate(t, "oauth2", "edit", client.ClientID, "--set-id-token-lifetime", "10s") // there is no shorter one
 	auth := StartProvider(t, "/o2")
 	root := NewRoot(t, "trixie")

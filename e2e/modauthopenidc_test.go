@@ -421,7 +421,7 @@ func TestOpenIDCBearer(t *testing.T) {
 	}
 	// Clients are known to a running server before long.
 	app := newClient("app", s.Site+"/api/", s.API+"/")
-	short := newClient("short", s.Site+"/api/", s.API+"/")
+	short := newClient("bearer-short", s.Site+"/api/", s.API+"/")
 	s.db.Operate(t, "oauth2", "edit", short.config.ClientID, "--set-access-token-lifetime", "10s") // there is no shorter one
 	plain := newClient("plain")
 	other := newClient("other", "https://other.example.com/")
