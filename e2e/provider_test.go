@@ -226,7 +226,7 @@ func TestClientsGuide(t *testing.T) {
 	if again := enter("authserver oauth2 apply clients.yaml -f csv"); strings.Count(again, ",unchanged,") != 2 {
 		t.Errorf("applied again: %s", again)
 	}
-	if text, err := os.ReadFile(filepath.Join(dir, "notes.json")); err != nil || !strings.Contains(string(text), `"client_secret": "cs_`) {
+	if text, err := os.ReadFile(filepath.Join(dir, "board.json")); err != nil || !strings.Contains(string(text), `"client_secret": "cs_`) {
 		t.Errorf("the credentials are %s, %v", text, err)
 	}
 }
