@@ -281,3 +281,43 @@ func TestEndSessionLocksUserFirst(t *testing.T) {
 		})
 	}
 }
+
+// Any number of servers tidy up at once: everything goes once, and nobody waits
+// or fails because of another.
+func TestPurgeRace(t *testing.T) {
+	t.Parallel()
+	db, conns := racing(t)
+	const sessions, grants = 3000, 3000
+	owner := connect(t, db.OwnerURL)
+	exec(t, owner, fmt.Sprintf(`
+		insert into auth.sessions (secret_hash, user_id, auth_time, amr, acr, idle_timeout, expires_at)
+		select sha256(i::text::bytea), u.id, now(), '{pwd}', '1', interval '1 hour', now() from auth.users u, generate_series(1, %d) i;
+		insert into auth.oauth2_grants (client_id, user_id, grant_type, scope, auth_time, amr, acr, code_hash, code_expires_at, expires_at)
+		select c.id, u.id, 'authorization_code', '{openid}', now(), '{pwd}', '1', sha256(i::text::bytea), now(), now()
+		  from auth.oauth2_clients c, auth.users u, generate_series(1, %d) i`, sessions, grants))
+	for _, purge := range []struct {
+		call string
+		want int
+	}{{`select api.purge_sessions(100)::text`, sessions}, {`select api.purge_oauth2(100)::text`, grants}} {
+		removed := 0
+		for {
+			now := 0
+			for text, times := range race(t, conns, purge.call) {
+				var n int
+				if _, err := fmt.Sscan(text, &n); err != nil || n > 100 {
+					t.Fatalf("%s: %q", purge.call, text)
+				}
+				now += n * times
+			}
+			if removed += now; now == 0 {
+				break
+			}
+		}
+		if removed != purge.want {
+			t.Errorf("%s removed %d, want %d", purge.call, removed, purge.want)
+		}
+	}
+	if left := query(t, owner, `select (select count(*) from auth.sessions) || ' ' || (select count(*) from auth.oauth2_grants)`); left != "1 0" {
+		t.Errorf("left: %s, want the one session that goes on", left)
+	}
+}
