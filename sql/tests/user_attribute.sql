@@ -1,5 +1,5 @@
 -- Attributes of users: set, listed, unset.
-select plan(25);
+select plan(29);
 
 insert into auth.login_names (name, kind) values ('alice', 'user'), ('bob', 'user');
 insert into auth.users (identifier, full_name) values ('alice', 'Alice'), ('bob', 'Bob');
@@ -12,11 +12,6 @@ select is(api.set_user_attribute(pg_temp.id('alice'), 'state', 'guest'), 'ok', '
 select is(api.set_user_attribute(pg_temp.id('alice'), 'address_text', E'1 Main St\n\tTown'), 'ok', 'it may have lines');
 select is(api.set_user_attribute(pg_temp.id('bob'), 'state', 'member'), 'ok', 'another has his own');
 select is(api.set_user_attribute(gen_random_uuid(), 'state', 'member'), 'gone', 'nobody has none');
-select is(api.set_user_attribute(pg_temp.id('alice'), 'legacy_id', '17'), 'ok', 'what another system called a user');
-select is(api.set_user_attribute(pg_temp.id('bob'), 'legacy_id', '17'), 'taken', 'is nobody else''s');
-select is(api.set_user_attribute(pg_temp.id('alice'), 'legacy_id', '17'), 'unchanged', 'but their own');
-select throws_ok($$ insert into auth.user_attributes (user_id, name, value) select u.id, 'legacy_id', '17' from auth.users u where u.identifier = 'bob' $$, '23505', null, 'by no way');
-delete from auth.user_attributes a where a.name = 'legacy_id';
 select is(api.set_user_attribute(null, 'state', 'member'), 'gone', 'nor has null');
 select throws_ok(format($$ select api.set_user_attribute(pg_temp.id('bob'), %L, 'x') $$, n), '23514', null, 'name ' || n)
   from unnest(array['', 'State', '1', 'a-b', repeat('a', 64)]) n;
@@ -38,5 +33,11 @@ select results_eq($$ select a.action, a.object, a.before, a.after from auth.audi
   $$ values ('user.set_attribute', 'alice', null::jsonb, '{"state": "member"}'::jsonb), ('user.set_attribute', 'alice', '{"state": "member"}', '{"state": "guest"}'),
             ('user.set_attribute', 'alice', null, '{"address_text": "1 Main St\n\tTown"}'), ('user.set_attribute', 'bob', null, '{"state": "member"}'),
             ('user.unset_attribute', 'alice', '{"state": "guest"}', null) $$, 'each is recorded');
+
+-- Clients may know users by it.
+select is(api.set_user_attribute(pg_temp.id('alice'), 'legacy_id', '17'), 'ok', 'what another system called a user');
+select is(api.set_user_attribute(pg_temp.id('bob'), 'legacy_id', '17'), 'taken', 'is nobody else''s');
+select is(api.set_user_attribute(pg_temp.id('alice'), 'legacy_id', '17'), 'unchanged', 'but their own');
+select throws_ok($$ insert into auth.user_attributes (user_id, name, value) select u.id, 'legacy_id', '17' from auth.users u where u.identifier = 'bob' $$, '23505', null, 'by no way');
 
 select * from finish();
