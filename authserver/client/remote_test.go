@@ -72,41 +72,41 @@ func TestRemoteKeys(t *testing.T) {
 		}
 		p.publish(old)
 		step("up, but just asked", "r", false, 1)
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		step("asked again", "r", true, 2)
 		step("remembered", "r", true, 2)
-		time.Sleep(keysFresh - time.Second)
+		<-time.After(keysFresh - time.Second)
 		step("remembered for minutes", "r", true, 2)
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		step("asked after that", "r", true, 3)
 
 		step("an unknown key, just asked", "d", false, 3)
 		p.publish(both)
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		step("an unknown key", "d", true, 4)
 		step("the old key", "r", true, 4)
 		p.publish(replaced)
 		for range 100 {
 			step("what nobody has", "x", false, 4)
 		}
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		step("what nobody has, later", "x", false, 5)
 		step("replaced", "r", false, 5)
 		step("by this", "d", true, 5)
 
 		p.text.Store(nil)
-		time.Sleep(keysFresh)
+		<-time.After(keysFresh)
 		step("down, still remembered", "d", true, 6)
 		step("down, not asked each time", "d", true, 6)
-		time.Sleep(keysStale - keysFresh - time.Second)
+		<-time.After(keysStale - keysFresh - time.Second)
 		step("down, remembered for an hour", "d", true, 7)
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		step("down, not for longer", "d", false, 7)
 		p.publish([]byte(`{"keys":[]}`))
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		step("nothing of use", "d", false, 8)
 		p.publish(replaced)
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		step("back", "d", true, 9)
 	})
 }
@@ -124,7 +124,7 @@ func TestRemoteKeysSlow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		p.takes = 4 * time.Second
 		p.publish(jwks(t, map[string]crypto.Signer{"d": s.ed}))
 
@@ -162,7 +162,7 @@ func TestRemoteKeysSlow(t *testing.T) {
 		}
 
 		// Who waits for another's question may hang up.
-		time.Sleep(keysRetried)
+		<-time.After(keysRetried)
 		second := keys.last.Load()
 		done := make(chan struct{})
 		go func() {
